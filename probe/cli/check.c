@@ -1,0 +1,108 @@
+/*
+ * The verb `check`, and the loading of configuration that it shares with `read`.
+ *
+ * Input: the files that options name. Output: what was understood, in words, to standard output; or
+ * an error that says where which file is wrong.
+ */
+#include <stdlib.h>
+
+#include "cli.h"
+
+int cli_load_config(const struct cli_options *o, struct cli_config *config,
+                    struct base_error *error) {
+    return cli_config_load(config, o->config, o->set, o->set_count, error);
+}
+
+struct service_table *cli_load_services(const struct cli_options *o, struct base_error *error) {
+    struct service_table *t = service_new();
+    if (t == NULL) {
+        base_error_set(error, "services", "out of memory");
+        return NULL;
+    }
+    if (o->services != NULL && service_load(t, o->services, error) != 0) {
+        service_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+int cli_check_files(const struct cli_options *o, struct base_error *error) {
+    const char *const paths[] = {o->cmdb, o->alarms, o->allow};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        struct config_document document;
+        if (paths[i] == NULL)
+            continue;
+        if (config_load(&document, paths[i], error) != 0)
+            return -1;
+        config_free(&document);
+    }
+    return 0;
+}
+
+struct listing {
+    FILE *out;
+    size_t entries;
+};
+
+static void print_entry(void *context, const struct service_entry *e) {
+    struct listing *l = context;
+    char address[BASE_ADDR_TEXT];
+    base_addr_format(&e->address, address);
+    fprintf(l->out, "  %s", address);
+    if (e->prefix_length < (e->address.family == 4 ? 32u : 128u))
+        fprintf(l->out, "/%u", e->prefix_length);
+    fprintf(l->out, e->low == e->high ? " port %u" : " ports %u", e->low);
+    if (e->low != e->high)
+        fprintf(l->out, " to %u", e->high);
+    if (e->vlan >= 0)
+        fprintf(l->out, " in VLAN %d", e->vlan);
+    fprintf(l->out, " is %s\n", e->name);
+    l->entries++;
+}
+
+static void print_services(const struct cli_options *o, const struct service_table *t, FILE *out) {
+    struct listing l = {.out = out};
+    unsigned known = 0;
+    for (unsigned port = 0; port <= UINT16_MAX; port++)
+        known += service_port_known(t, (uint16_t)port);
+    fprintf(out, "services: %s; the first that fits names a server\n",
+            o->services != NULL ? o->services : "no file");
+    service_each(t, print_entry, &l);
+    fprintf(out,
+            "  %zu entries; then the system's services database (%u TCP ports); then tcp/PORT\n",
+            l.entries, known);
+}
+
+static void print_unused(const char *what, const char *path, FILE *out) {
+    if (path != NULL)
+        fprintf(out, "%s: %s is a JSON object; what it says is used in later versions\n", what,
+                path);
+}
+
+int cli_check(const struct cli_options *o) {
+    struct base_error error;
+    struct cli_config config;
+    struct service_table *services = NULL;
+    int result = cli_load_config(o, &config, &error);
+    if (result == 0 && o->file_count > 0)
+        result = base_error_set(&error, "check",
+                                "found \"%s\"; files are given with --config and --services",
+                                o->files[0]);
+    if (result == 0)
+        result = cli_check_files(o, &error);
+    if (result == 0 && (services = cli_load_services(o, &error)) == NULL)
+        result = -1;
+    if (result == 0) {
+        printf("configuration: %s\n", o->config != NULL ? o->config : "no file; defaults");
+        cli_config_print(&config, stdout);
+        print_services(o, services, stdout);
+        print_unused("cmdb", o->cmdb, stdout);
+        print_unused("alarms", o->alarms, stdout);
+        print_unused("allow", o->allow, stdout);
+    } else {
+        base_error_print(&error);
+    }
+    service_free(services);
+    cli_config_free(&config);
+    return result == 0 ? CLI_DONE : CLI_USAGE;
+}

@@ -1,0 +1,89 @@
+/*
+ * What the files of the command line share: exit statuses, options as understood, verbs.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdio.h>
+
+#include "spanwatch/service.h"
+#include "spanwatch/store.h"
+
+#include "settings.h"
+
+enum cli_status { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+enum cli_verb_bit { CLI_READ = 1, CLI_CHECK = 2 }; /* which verbs know an option */
+
+enum { CLI_NAME_MAX = 64 /* octets of a probe's name */ };
+
+enum cli_format { CLI_REPORT, CLI_JSONL, CLI_NONE };
+
+/* --at: a moment, or so long before the last packet. */
+enum cli_at_kind { CLI_AT_NONE, CLI_AT_MOMENT, CLI_AT_BEFORE_END };
+
+struct cli_at {
+    enum cli_at_kind kind;
+    uint64_t ns; /* since the epoch, or before the end */
+};
+
+/* Options as given; texts are borrowed from argv. */
+struct cli_options {
+    const char *config, *services, *cmdb, *alarms, *allow; /* files; NULL when not given */
+    const char *name, *filter, *output;
+    struct cli_at at;
+    enum cli_format format;
+    unsigned records; /* of enum store_records */
+    unsigned workers;
+    uint64_t linger_ns;
+    const char **set; /* KEY.PATH=VALUE, in order; owned */
+    size_t set_count;
+    const char *const *files;
+    size_t file_count;
+    bool help;
+};
+
+/*
+ * Understand the arguments of a verb (argv[0] is the verb). Returns 0, or -1 with `error` that says
+ * which option is wrong and what is allowed. cli_options_free after either.
+ */
+int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_verb_bit verb,
+                      struct base_error *error);
+void cli_options_free(struct cli_options *o);
+
+/* The options of a verb with their explanation, for help. */
+void cli_options_print(enum cli_verb_bit verb, FILE *out);
+
+/* Parse parts of options; public to the room for the tests. */
+bool cli_records_parse(const char *list, unsigned *records);
+bool cli_linger_parse(const char *text, uint64_t *ns);
+bool cli_at_parse(const char *text, struct cli_at *at);
+
+/* Whichever of `names` is nearest to `word` by edit distance, NULL when none is near enough to be
+ * meant. */
+const char *cli_nearest(const char *word, const char *const *names, size_t n);
+
+/* A probe's name, by design 1.1: is it one; and the default from a capture file's path. */
+bool cli_name_is_valid(const char *name);
+void cli_name_from_path(const char *path, char name[CLI_NAME_MAX + 1]);
+
+/* `text` in lines of at most 80 columns, each after `indent` blanks, the first where the cursor
+ * (`column`) stands. */
+void cli_print_wrapped(FILE *out, const char *text, unsigned indent, unsigned column);
+
+/* The configuration as --config and --set give it, and the services table: what read and check
+ * begin with. */
+int cli_load_config(const struct cli_options *o, struct cli_config *config,
+                    struct base_error *error);
+struct service_table *cli_load_services(const struct cli_options *o, struct base_error *error);
+/* The files of --cmdb, --alarms and --allow: they must be there and hold an object; later versions
+ * use them. */
+int cli_check_files(const struct cli_options *o, struct base_error *error);
+
+/* The verbs: an exit status each. `read` prints its own errors. */
+int cli_read(const struct cli_options *o);
+int cli_check(const struct cli_options *o);
+
+int cli_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,320 @@
+/*
+ * The options of the verbs: one table of them, from which parsing, help and suggestions come.
+ *
+ * Input: argv. Output: struct cli_options, or an error that names the option and says what is
+ * allowed. Long options in GNU style (getopt_long); texts are borrowed from argv.
+ */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+typedef int take_option(struct cli_options *o, const char *value, struct base_error *error);
+
+/* One option: either a text kept as it is (offset), or a function that understands it. */
+struct option_row {
+    const char *name, *value; /* value: its name in the help; NULL for a flag */
+    unsigned verbs;
+    size_t offset;
+    take_option *take;
+    const char *help;
+};
+
+static take_option take_name, take_redis, take_workers, take_set, take_format, take_records,
+    take_at, take_linger, take_help;
+
+#define TEXT(field) offsetof(struct cli_options, field), NULL
+
+static const struct option_row rows[] = {
+    {"config", "FILE", CLI_READ | CLI_CHECK, TEXT(config), "the main configuration file (JSON)"},
+    {"set", "KEY.PATH=VALUE", CLI_READ | CLI_CHECK, 0, take_set,
+     "override a key of the main configuration file, e.g. tracker.time_wait=30; VALUE is JSON or a "
+     "plain text; may "
+     "be repeated; 'spanwatch help check' lists the keys"},
+    {"name", "NAME", CLI_READ, 0, take_name,
+     "the probe's name in the records: 1 to 64 of A-Z a-z 0-9 . _ - (default: the first file's "
+     "base name)"},
+    {"redis", "none", CLI_READ, 0, take_redis,
+     "the store; only 'none' is understood by this version: no store"},
+    {"filter", "BPF", CLI_READ, TEXT(filter),
+     "use only packets that match this expression, as in pcap-filter(7)"},
+    {"workers", "N", CLI_READ, 0, take_workers,
+     "1 to 64 (default 1); in this version one worker does the work, whatever N"},
+    {"services", "FILE", CLI_READ | CLI_CHECK, TEXT(services),
+     "names of services by server and port (JSON)"},
+    {"cmdb", "FILE", CLI_READ | CLI_CHECK, TEXT(cmdb),
+     "attributes of services (JSON); checked to be an object, used in later versions"},
+    {"alarms", "FILE", CLI_READ | CLI_CHECK, TEXT(alarms),
+     "rules of alarms (JSON); checked to be an object, used in later versions"},
+    {"allow", "FILE", CLI_READ | CLI_CHECK, TEXT(allow),
+     "allow lists of the alarms (JSON); checked to be an object, used in later versions"},
+    {"output", "FILE", CLI_READ, TEXT(output),
+     "write to FILE, which is replaced; '-' (the default) is standard output"},
+    {"format", "report|jsonl|none", CLI_READ, 0, take_format,
+     "a report for a person (the default), records as JSON Lines, or nothing"},
+    {"records", "LIST", CLI_READ, 0, take_records,
+     "which records jsonl has, separated by commas: transitions, connections, snapshots, alarms, "
+     "gaps, stats "
+     "(default: all)"},
+    {"at", "TIME", CLI_READ, 0, take_at,
+     "print the connections of that moment instead: RFC 3339, Unix seconds, 'now' (the last "
+     "packet), or -5m (so long "
+     "before it; s, m, h, d)"},
+    {"linger", "SECONDS", CLI_READ, 0, take_linger,
+     "how long time runs on after the last packet, for timers only (default 120)"},
+    {"help", NULL, CLI_READ | CLI_CHECK, 0, take_help, "print this"},
+};
+
+enum { ROWS = sizeof rows / sizeof rows[0], FIRST_CODE = 256 /* above all characters */ };
+
+static int take_name(struct cli_options *o, const char *value, struct base_error *error) {
+    if (!cli_name_is_valid(value))
+        return base_error_set(
+            error, "--name",
+            "found \"%s\", allowed are 1 to 64 of the characters A-Z a-z 0-9 . _ -", value);
+    o->name = value;
+    return 0;
+}
+
+static int take_redis(struct cli_options *o, const char *value, struct base_error *error) {
+    (void)o;
+    if (strcmp(value, "none") != 0) /* not shown: a URL may hold a password */
+        return base_error_set(
+            error, "--redis",
+            "allowed is only \"none\" so far: the store comes later in this version");
+    return 0;
+}
+
+static int take_workers(struct cli_options *o, const char *value, struct base_error *error) {
+    uint64_t n;
+    if (!base_uint_parse(value, 64, &n) || n == 0)
+        return base_error_set(error, "--workers",
+                              "found \"%s\", allowed is a whole number from 1 to 64", value);
+    o->workers = (unsigned)n;
+    return 0;
+}
+
+static int take_set(struct cli_options *o, const char *value, struct base_error *error) {
+    const char **grown = reallocarray(o->set, o->set_count + 1, sizeof *grown);
+    if (grown == NULL)
+        return base_error_set(error, "--set", "out of memory");
+    o->set = grown;
+    o->set[o->set_count++] = value;
+    return 0;
+}
+
+static int take_format(struct cli_options *o, const char *value, struct base_error *error) {
+    static const char *const names[] = {
+        [CLI_REPORT] = "report", [CLI_JSONL] = "jsonl", [CLI_NONE] = "none"};
+    for (int i = CLI_REPORT; i <= CLI_NONE; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            o->format = (enum cli_format)i;
+            return 0;
+        }
+    }
+    return base_error_set(error, "--format", "found \"%s\", allowed are report, jsonl, none",
+                          value);
+}
+
+bool cli_records_parse(const char *list, unsigned *records) {
+    static const char *const names[] = {"transitions", "connections", "snapshots",
+                                        "alarms",      "gaps",        "stats"};
+    *records = 0;
+    for (;;) {
+        size_t n = strcspn(list, ","), i = 0;
+        while (i < sizeof names / sizeof names[0] &&
+               (strlen(names[i]) != n || strncmp(list, names[i], n) != 0))
+            i++;
+        if (i == sizeof names / sizeof names[0])
+            return false;
+        *records |= 1u << i; /* enum store_records has this order */
+        if (list[n] == '\0')
+            return true;
+        list += n + 1;
+    }
+}
+
+static int take_records(struct cli_options *o, const char *value, struct base_error *error) {
+    if (!cli_records_parse(value, &o->records))
+        return base_error_set(
+            error, "--records",
+            "found \"%s\", allowed are, separated by commas: transitions, connections, snapshots, "
+            "alarms, gaps, stats",
+            value);
+    return 0;
+}
+
+/* -5m and the like: so long before the end. */
+static bool parse_ago(const char *text, uint64_t *ns) {
+    static const char units[] = "smhd";
+    static const uint32_t seconds[] = {1, 60, 3600, 86400};
+    char digits[16];
+    uint64_t count;
+    size_t n = strlen(text);
+    const char *unit = n > 2 && text[0] == '-' ? strchr(units, text[n - 1]) : NULL;
+    if (unit == NULL || n - 2 >= sizeof digits)
+        return false;
+    memcpy(digits, text + 1, n - 2);
+    digits[n - 2] = '\0';
+    if (!base_uint_parse(digits, 100000000,
+                         &count)) /* times a day stays within 64 bits of nanoseconds */
+        return false;
+    count *= seconds[unit - units];
+    *ns = count > UINT64_MAX / BASE_NS_PER_S ? UINT64_MAX : count * BASE_NS_PER_S;
+    return true;
+}
+
+bool cli_at_parse(const char *text, struct cli_at *at) {
+    at->kind = CLI_AT_BEFORE_END;
+    at->ns = 0;
+    if (strcmp(text, "now") == 0 || parse_ago(text, &at->ns))
+        return true;
+    at->kind = CLI_AT_MOMENT;
+    return base_time_parse(text, &at->ns);
+}
+
+static int take_at(struct cli_options *o, const char *value, struct base_error *error) {
+    if (!cli_at_parse(value, &o->at))
+        return base_error_set(error, "--at",
+                              "found \"%s\", allowed are RFC 3339 (2023-11-14T22:13:20Z), Unix "
+                              "seconds with up to nine "
+                              "decimals, now, or -N and one of s, m, h, d",
+                              value);
+    return 0;
+}
+
+bool cli_linger_parse(const char *text, uint64_t *ns) {
+    static const uint64_t most = UINT64_C(1000000000) * BASE_NS_PER_S; /* thirty years */
+    /* Seconds are written as times are; what else a time may be (RFC 3339) is not meant here. */
+    return text[strspn(text, "0123456789.")] == '\0' && base_time_parse(text, ns) && *ns <= most;
+}
+
+static int take_linger(struct cli_options *o, const char *value, struct base_error *error) {
+    if (!cli_linger_parse(value, &o->linger_ns))
+        return base_error_set(
+            error, "--linger",
+            "found \"%s\", allowed are seconds from 0 to 1000000000, with up to nine decimals",
+            value);
+    return 0;
+}
+
+static int take_help(struct cli_options *o, const char *value, struct base_error *error) {
+    (void)value;
+    (void)error;
+    o->help = true;
+    return 0;
+}
+
+static int take(struct cli_options *o, const struct option_row *row, const char *value,
+                struct base_error *error) {
+    if (row->take != NULL)
+        return row->take(o, value, error);
+    if (*value == '\0') {
+        char what[32];
+        snprintf(what, sizeof what, "--%s", row->name);
+        return base_error_set(error, what, "found an empty text, allowed is %s", row->value);
+    }
+    memcpy((char *)o + row->offset, &value, sizeof value);
+    return 0;
+}
+
+/* An option that is none of the verb's, or the beginning of several. */
+static int refuse_word(const char *word, enum cli_verb_bit verb, struct base_error *error) {
+    const char *names[ROWS];
+    char what[80], stem[64];
+    size_t n = 0, begun = 0;
+    snprintf(stem, sizeof stem, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    snprintf(what, sizeof what, "--%s", stem);
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!(rows[i].verbs & verb))
+            continue;
+        begun += strncmp(rows[i].name, stem, strlen(stem)) == 0;
+        names[n++] = rows[i].name;
+    }
+    if (begun > 1)
+        return base_error_set(error, what,
+                              "the beginning of several options; write the one meant in full");
+    const char *nearest = cli_nearest(stem, names, n);
+    if (nearest != NULL)
+        return base_error_set(error, what,
+                              "unknown option; the nearest is --%s; see --help for all", nearest);
+    return base_error_set(error, what, "unknown option; see --help for those there are");
+}
+
+/* getopt refused `word`; it tells by `code`: a row's, a short option's character, or 0 for a long
+ * one that it does not know. */
+static int refuse(const char *word, int code, enum cli_verb_bit verb, struct base_error *error) {
+    char what[32];
+    if (code == 0)
+        return refuse_word(word, verb, error);
+    if (code < FIRST_CODE) {
+        snprintf(what, sizeof what, "-%c", code);
+        return base_error_set(error, what,
+                              "unknown option: options are long ones, --name; see --help");
+    }
+    const struct option_row *row = &rows[code - FIRST_CODE];
+    snprintf(what, sizeof what, "--%s", row->name);
+    if (row->value == NULL)
+        return base_error_set(error, what, "takes no value");
+    return base_error_set(error, what, "needs a value: %s", row->value);
+}
+
+/* The rows of a verb as getopt wants them. */
+static void long_options(enum cli_verb_bit verb, struct option out[ROWS + 1]) {
+    size_t n = 0;
+    for (size_t i = 0; i < ROWS; i++)
+        if (rows[i].verbs & verb)
+            out[n++] =
+                (struct option){.name = rows[i].name,
+                                .has_arg = rows[i].value != NULL ? required_argument : no_argument,
+                                .val = FIRST_CODE + (int)i};
+    out[n] = (struct option){0};
+}
+
+int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_verb_bit verb,
+                      struct base_error *error) {
+    struct option options[ROWS + 1];
+    int code;
+    *o = (struct cli_options){.output = "-",
+                              .format = CLI_REPORT,
+                              .records = STORE_ALL,
+                              .workers = 1,
+                              .linger_ns = 120 * BASE_NS_PER_S};
+    long_options(verb, options);
+    optind = 0; /* glibc: begin anew */
+    opterr = 0;
+    for (;;) {
+        code = getopt_long(argc, argv, ":", options, NULL);
+        if (code == -1)
+            break;
+        if (code == '?' || code == ':')
+            return refuse(argv[optind - 1], optopt, verb, error);
+        if (take(o, &rows[code - FIRST_CODE], optarg, error) != 0)
+            return -1;
+    }
+    o->files = (const char *const *)(argv + optind);
+    o->file_count = (size_t)(argc - optind);
+    return 0;
+}
+
+void cli_options_free(struct cli_options *o) {
+    free(o->set);
+    o->set = NULL;
+    o->set_count = 0;
+}
+
+void cli_options_print(enum cli_verb_bit verb, FILE *out) {
+    enum { INDENT = 24 };
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!(rows[i].verbs & verb))
+            continue;
+        const char *value = rows[i].value != NULL ? rows[i].value : "";
+        int n = fprintf(out, "  --%s%s%s", rows[i].name, *value != '\0' ? " " : "", value);
+        if (n >= INDENT - 1) {
+            fputc('\n', out);
+            n = 0;
+        }
+        cli_print_wrapped(out, rows[i].help, INDENT, n > 0 ? (unsigned)n : 0);
+    }
+}

@@ -1,0 +1,256 @@
+/*
+ * The verb `read`: capture files in, records or a report out.
+ *
+ * Input: options, already understood. Output: data to --output, errors to standard error, an exit
+ * status. What is wrong with the options' files is told before any capture is read, what is wrong
+ * with a capture after all that it gave.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "read.h"
+
+/* Is `path` one of the captures? Opening it for writing would destroy it. */
+static bool is_input(const struct cli_options *o, const char *path) {
+    struct stat out, in;
+    if (stat(path, &out) != 0 || !S_ISREG(out.st_mode))
+        return false;
+    for (size_t i = 0; i < o->file_count; i++) {
+        bool known = strcmp(o->files[i], "-") == 0 ? fstat(STDIN_FILENO, &in) == 0
+                                                   : stat(o->files[i], &in) == 0;
+        if (known && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return true;
+    }
+    return false;
+}
+
+static int open_output(struct read_output *out, const struct cli_options *o,
+                       struct base_error *error) {
+    *out = (struct read_output){.name = "standard output"};
+    if (o->format == CLI_NONE)
+        return 0;
+    if (strcmp(o->output, "-") == 0) {
+        out->file = stdout;
+        return 0;
+    }
+    out->name = o->output;
+    if (is_input(o, o->output))
+        return base_error_set(error, "--output",
+                              "%s is a capture that is to be read; name another file", o->output);
+    int fd = open(o->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd >= 0)
+        out->file = fdopen(fd, "w");
+    if (out->file == NULL) {
+        int reason = errno;
+        if (fd >= 0)
+            close(fd);
+        return base_error_set(error, "--output", "%s cannot be created: %s", o->output,
+                              strerror(reason));
+    }
+    out->owned = true;
+    return 0;
+}
+
+static int close_output(struct read_output *out, struct base_error *error) {
+    FILE *file = out->file;
+    out->file = NULL;
+    if (file == NULL || !out->owned || fclose(file) == 0)
+        return 0;
+    return base_error_set(error, out->name, "cannot be written: %s", strerror(errno));
+}
+
+/* What the files say was lost while they were made: a reader of the records must know. */
+static void tell_drops(struct read_job *job, struct store_jsonl *lines, struct record_stats *s) {
+    struct record_gap gap = {.ts_ns = s->ts_ns,
+                             .from_ns = job->pipe.first_ns,
+                             .to_ns = s->ts_ns,
+                             .lost = s->kernel_drops + s->interface_drops,
+                             .what = RECORD_GAP_PACKETS,
+                             .why = "dropped when the file was made, by its own statistics"};
+    if (gap.lost == 0)
+        return;
+    s->gaps = 1;
+    if (lines != NULL)
+        store_jsonl_gap(lines, &gap);
+}
+
+/* All packets, the linger, and the counters of it all. */
+static void run(struct read_job *job, struct store_jsonl *lines, struct record_stats *s) {
+    struct read_pipe *p = &job->pipe;
+    struct record_stats at_end;
+    read_pipe_run(p);
+    cli_progress_stop(&p->progress);
+    read_pipe_stats(p, s);
+    s->ts_ns = flow_now(p->tracker);
+    tell_drops(job, lines, s);
+    if (s->packets == 0)
+        return;
+    flow_finish(p->tracker, job->options->linger_ns);
+    read_pipe_stats(
+        p, &at_end); /* what is open is judged at the last packet; the linger's records count */
+    s->transitions = at_end.transitions;
+    s->connections = at_end.connections;
+}
+
+static int read_lines(struct read_job *job, struct base_error *error) {
+    struct record_stats stats;
+    struct read_output *out = &job->output;
+    struct store_jsonl *lines =
+        store_jsonl_new(&job->context, fileno(out->file), out->name, job->options->records);
+    if (lines == NULL)
+        return base_error_set(error, out->name, "out of memory");
+    int result =
+        read_pipe_start(&job->pipe, &job->config, job->services, store_jsonl_event, lines, error);
+    if (result == 0) {
+        run(job, lines, &stats);
+        store_jsonl_stats(lines, &stats);
+        result = store_jsonl_end(lines, error);
+    }
+    store_jsonl_free(lines);
+    return result;
+}
+
+static bool wants_colour(int fd) {
+    const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(fd) == 1 && (none == NULL || *none == '\0') && term != NULL &&
+           strcmp(term, "dumb") != 0;
+}
+
+static unsigned columns_of(int fd) {
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+static int print_report(struct read_job *job, struct store_report *report,
+                        const struct record_stats *stats, struct base_error *error) {
+    struct base_error fault;
+    int fd = fileno(job->output.file);
+    struct store_report_input in = {.files = job->options->files,
+                                    .file_count = job->options->file_count,
+                                    .first_ns = job->pipe.first_ns,
+                                    .last_ns = stats->ts_ns};
+    if (capture_faults(job->pipe.capture, &fault) > 0)
+        in.fault = &fault;
+    return store_report_print(report, &in, stats, job->output.file, wants_colour(fd),
+                              columns_of(fd), error);
+}
+
+static int read_report(struct read_job *job, struct base_error *error) {
+    struct record_stats stats;
+    struct store_report *report = store_report_new(&job->context);
+    if (report == NULL)
+        return base_error_set(error, "report", "out of memory");
+    int result =
+        read_pipe_start(&job->pipe, &job->config, job->services, store_report_event, report, error);
+    if (result == 0) {
+        run(job, NULL, &stats);
+        result = print_report(job, report, &stats, error);
+    }
+    store_report_free(report);
+    return result;
+}
+
+static int read_silently(struct read_job *job, struct base_error *error) {
+    struct record_stats stats;
+    if (read_pipe_start(&job->pipe, &job->config, job->services, read_ignore_event, NULL, error) !=
+        0)
+        return -1;
+    run(job, NULL, &stats);
+    return 0;
+}
+
+static int run_job(struct read_job *job, struct base_error *error) {
+    if (job->options->at.kind != CLI_AT_NONE)
+        return read_moment(job, error);
+    switch (job->options->format) {
+    case CLI_JSONL:
+        return read_lines(job, error);
+    case CLI_REPORT:
+        return read_report(job, error);
+    default:
+        return read_silently(job, error);
+    }
+}
+
+/* After the output: what was wrong with the captures. True when something was. */
+static bool tell_faults(const struct read_pipe *p) {
+    struct base_error first;
+    size_t faults = capture_faults(p->capture, &first);
+    if (faults > 0)
+        base_error_print(&first);
+    if (faults > 1)
+        base_warn("%zu more faults in the captures", faults - 1);
+    size_t unfiltered = p->filter != NULL ? cli_filter_faults(p->filter, &first) : 0;
+    if (unfiltered > 0)
+        base_error_print(&first);
+    if (p->unknown_links > 0)
+        base_warn(
+            "%llu packets were not looked into: the first is of link type %u, which is not decoded",
+            (unsigned long long)p->unknown_links, p->unknown_link);
+    return faults > 0 || unfiltered > 0;
+}
+
+/* All that options and their files can have wrong; the captures are not touched yet. */
+static int prepare(struct read_job *job, struct base_error *error) {
+    const struct cli_options *o = job->options;
+    bool relative = o->at.kind == CLI_AT_BEFORE_END && o->at.ns > 0;
+    struct cli_filter *filter = NULL;
+    if (o->file_count == 0)
+        return base_error_set(error, "read", "no FILE given; see 'spanwatch help read'");
+    for (size_t i = 0; i < o->file_count && relative; i++)
+        if (strcmp(o->files[i], "-") == 0)
+            return base_error_set(error, "--at",
+                                  "a time before the end needs files that can be read twice, "
+                                  "not standard input; give the time itself");
+    if (o->name != NULL)
+        snprintf(job->name, sizeof job->name, "%s", o->name);
+    else
+        cli_name_from_path(o->files[0], job->name);
+    if (cli_load_config(o, &job->config, error) != 0 || cli_check_files(o, error) != 0)
+        return -1;
+    if (o->filter != NULL && cli_filter_new(&filter, o->filter, error) != 0)
+        return -1;
+    cli_filter_free(filter);
+    job->services = cli_load_services(o, error);
+    return job->services != NULL ? 0 : -1;
+}
+
+static enum cli_status work(struct read_job *job) {
+    struct base_error error;
+    if (read_pipe_open(&job->pipe, job->options, &error) != 0 ||
+        open_output(&job->output, job->options, &error) != 0) {
+        base_error_print(&error);
+        return CLI_FAILED;
+    }
+    job->context = (struct record_context){
+        .probe = job->name, .services = job->services, .decoder = job->pipe.decoder};
+    int result = run_job(job, &error);
+    cli_progress_stop(&job->pipe.progress);
+    if (result == 0)
+        result = close_output(&job->output, &error);
+    if (result != 0)
+        base_error_print(&error);
+    bool faulty = tell_faults(&job->pipe);
+    return result != 0 || faulty ? CLI_FAILED : CLI_DONE;
+}
+
+int cli_read(const struct cli_options *o) {
+    struct read_job job = {.options = o};
+    struct base_error error;
+    enum cli_status status = CLI_USAGE;
+    cli_config_init(&job.config);
+    if (prepare(&job, &error) == 0)
+        status = work(&job);
+    else
+        base_error_print(&error);
+    read_pipe_close(&job.pipe);
+    close_output(&job.output, NULL);
+    service_free(job.services);
+    cli_config_free(&job.config);
+    return status;
+}

@@ -1,0 +1,72 @@
+/*
+ * The pipeline of `read`: packets of files, decoded, into the flow tracker.
+ *
+ * Input: files and options. Output: the tracker's events, and counters. Owner: one thread; the
+ * struct is the caller's.
+ */
+#ifndef CLI_READ_H
+#define CLI_READ_H
+
+#include "cli.h"
+#include "filter.h"
+#include "progress.h"
+
+struct read_pipe {
+    struct capture *capture;
+    struct decoder *decoder;
+    struct flow_tracker *tracker;
+    struct cli_filter *filter; /* NULL: every packet */
+    const struct service_table *services;
+    struct cli_progress progress;
+    struct record_stats stats; /* what is counted before the tracker */
+    uint64_t first_ns;         /* of the first packet; 0 before it */
+    uint64_t unknown_links;    /* packets of a link type that is not decoded */
+    uint16_t unknown_link;     /* the first such type */
+    struct segment segment[CAPTURE_BATCH];
+    uint8_t verdict[CAPTURE_BATCH];
+};
+
+/* Open the files; -1 with `error` where one cannot be used. read_pipe_close after either. */
+int read_pipe_open(struct read_pipe *p, const struct cli_options *o, struct base_error *error);
+
+/* Begin to track, handing events to `sink`. -1 with `error` when memory is short. */
+int read_pipe_start(struct read_pipe *p, const struct cli_config *config,
+                    const struct service_table *services, event_sink *sink, void *context,
+                    struct base_error *error);
+
+/* Decode the next packets into segment[] and verdict[]: their number, 0 at the end of all files. */
+size_t read_pipe_next(struct read_pipe *p);
+
+/* All packets into the tracker. */
+void read_pipe_run(struct read_pipe *p);
+
+/* The counters: the pipe's own, the tracker's, and what the files say was dropped. */
+void read_pipe_stats(const struct read_pipe *p, struct record_stats *s);
+
+void read_pipe_close(struct read_pipe *p);
+
+/* An event_sink that wants nothing. */
+void read_ignore_event(void *context, const struct event *e);
+
+/* Where output goes. */
+struct read_output {
+    FILE *file; /* NULL with --format none */
+    const char *name;
+    bool owned; /* to be closed */
+};
+
+/* All that a run of `read` works with; made by cli_read, borrowed by the rest. */
+struct read_job {
+    const struct cli_options *options;
+    struct cli_config config;
+    struct service_table *services;
+    char name[CLI_NAME_MAX + 1];
+    struct record_context context;
+    struct read_output output;
+    struct read_pipe pipe;
+};
+
+/* `read --at`: rows of one moment instead of records. 0, or -1 with `error`. */
+int read_moment(struct read_job *job, struct base_error *error);
+
+#endif

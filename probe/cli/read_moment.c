@@ -1,0 +1,160 @@
+/*
+ * `read --at TIME`: the connections that were open at one moment.
+ *
+ * Input: the pipeline, and TIME. Output: a row for each connection, by start. Packets are fed up to
+ * TIME, then the timers run up to it; what the tracker holds then is the answer. Times at which the
+ * capture says nothing (before its first packet, after its last one and --linger) have no rows, and
+ * a word on standard error.
+ */
+#include <string.h>
+
+#include "read.h"
+
+enum { HOUR_S = 3600, WITNESSES = 3 };
+
+/* Whether packets beyond TIME would move the clock there. Design 1.3: a leap of more than an hour
+ * is believed at the third packet in a row that agrees; those before it take the current time, so
+ * that they belong to the moment. */
+struct cut {
+    uint64_t at_ns, leap_ns;
+    unsigned leaps; /* in a row */
+    bool fed;       /* a packet belonged to the moment */
+};
+
+static bool is_beyond(struct cut *cut, uint64_t now_ns, uint64_t ts_ns) {
+    const uint64_t hour_ns = HOUR_S * BASE_NS_PER_S;
+    if (ts_ns <= cut->at_ns) {
+        cut->leaps = 0;
+        return false;
+    }
+    if (!cut->fed || now_ns > cut->at_ns || ts_ns - now_ns <= hour_ns)
+        return true;
+    uint64_t apart = ts_ns > cut->leap_ns ? ts_ns - cut->leap_ns : cut->leap_ns - ts_ns;
+    cut->leaps = cut->leaps > 0 && apart <= hour_ns ? cut->leaps + 1 : 1;
+    cut->leap_ns = ts_ns;
+    return cut->leaps >= WITNESSES;
+}
+
+static void feed(struct read_pipe *p, struct cut *cut, size_t from, size_t to) {
+    if (from == to)
+        return;
+    flow_batch(p->tracker, p->segment + from, p->verdict + from, to - from);
+    cut->fed = true;
+}
+
+/* Feed what belongs to the moment; true when packets beyond it exist. */
+static bool feed_until(struct read_pipe *p, struct cut *cut) {
+    size_t n;
+    while ((n = read_pipe_next(p)) > 0) {
+        size_t from = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (p->segment[i].ts_ns <= cut->at_ns && cut->leaps == 0)
+                continue;
+            feed(p, cut, from, i); /* near the cut packets go one by one, since the clock decides */
+            from = i;
+            if (is_beyond(cut, flow_now(p->tracker), p->segment[i].ts_ns))
+                return true;
+        }
+        feed(p, cut, from, n);
+    }
+    return false;
+}
+
+/* The time of the last packet, by a tracker that has seen all: it alone knows which stamps to
+ * believe. */
+static int find_end(const struct read_job *job, uint64_t *end_ns, struct base_error *error) {
+    struct read_pipe pipe;
+    int result = read_pipe_open(&pipe, job->options, error);
+    if (result == 0)
+        result =
+            read_pipe_start(&pipe, &job->config, job->services, read_ignore_event, NULL, error);
+    if (result == 0) {
+        read_pipe_run(&pipe);
+        *end_ns = flow_now(pipe.tracker);
+    }
+    read_pipe_close(&pipe);
+    return result;
+}
+
+/* TIME as a moment. `now` is UINT64_MAX until the end is reached, so that it works on a pipe. */
+static int resolve(const struct read_job *job, uint64_t *at_ns, struct base_error *error) {
+    const struct cli_at *at = &job->options->at;
+    uint64_t end_ns = 0;
+    *at_ns = at->kind == CLI_AT_MOMENT ? at->ns : UINT64_MAX;
+    if (at->kind == CLI_AT_MOMENT || at->ns == 0)
+        return 0;
+    if (find_end(job, &end_ns, error) != 0)
+        return -1;
+    *at_ns = end_ns > at->ns ? end_ns - at->ns : 0;
+    return 0;
+}
+
+/* Say that nothing is known of the moment, and where the capture begins or ends. */
+static bool tell_outside(const char *where, uint64_t ns) {
+    char text[BASE_TIME_TEXT];
+    base_time_format(ns, text);
+    base_warn("--at: %s (%s): there is nothing to show", where, text);
+    return false;
+}
+
+/* Bring the tracker to the moment. False, and a word, when the capture does not reach it. */
+static bool reach(struct read_job *job, uint64_t *at_ns) {
+    struct read_pipe *p = &job->pipe;
+    struct cut cut = {.at_ns = *at_ns};
+    bool goes_on = feed_until(p, &cut);
+    uint64_t last_ns = flow_now(p->tracker);
+    cli_progress_stop(&p->progress);
+    if (!cut.fed && goes_on)
+        return tell_outside("before the first packet", p->first_ns);
+    if (!cut.fed) {
+        base_warn("--at: the capture has no packets: there is nothing to show");
+        return false;
+    }
+    if (*at_ns == UINT64_MAX)
+        *at_ns = last_ns;
+    if (!goes_on && *at_ns > last_ns && *at_ns - last_ns > job->options->linger_ns)
+        return tell_outside("later than the last packet and --linger", last_ns);
+    if (*at_ns > last_ns)
+        flow_advance(p->tracker, *at_ns);
+    return true;
+}
+
+static int write_lines(struct read_job *job, struct base_error *error) {
+    struct read_output *out = &job->output;
+    struct store_jsonl *lines =
+        store_jsonl_new(&job->context, fileno(out->file), out->name, STORE_ALL);
+    if (lines == NULL)
+        return base_error_set(error, out->name, "out of memory");
+    flow_each_open(job->pipe.tracker, store_jsonl_row, lines);
+    int result = store_jsonl_end(lines, error);
+    store_jsonl_free(lines);
+    return result;
+}
+
+static int write_table(struct read_job *job, uint64_t at_ns, struct base_error *error) {
+    struct store_table *table = store_table_new(&job->context);
+    if (table == NULL)
+        return base_error_set(error, job->output.name,
+                              "no memory, or no temporary file, for the table's rows");
+    flow_each_open(job->pipe.tracker, store_table_row, table);
+    int result = store_table_print(table, at_ns, job->output.file, error);
+    store_table_free(table);
+    return result;
+}
+
+int read_moment(struct read_job *job, struct base_error *error) {
+    uint64_t at_ns;
+    if (resolve(job, &at_ns, error) != 0 || read_pipe_start(&job->pipe, &job->config, job->services,
+                                                            read_ignore_event, NULL, error) != 0)
+        return -1;
+    if (!reach(job, &at_ns))
+        return 0;
+    switch (job->options->format) {
+    case CLI_JSONL:
+        return write_lines(job, error);
+    case CLI_REPORT:
+        return write_table(job, at_ns, error);
+    default:
+        return 0;
+    }
+}

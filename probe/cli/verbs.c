@@ -1,0 +1,166 @@
+/*
+ * The verbs: which there are, what help says of them, and the way from argv to one of them.
+ *
+ * Input: argv. Output: the exit status (design 1.1): 0 success, 1 the work failed, 2 wrong usage or
+ * configuration.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "cli.h"
+
+struct verb {
+    const char *name, *summary, *usage, *text;
+    enum cli_verb_bit bit;                  /* whose options it takes */
+    int (*run)(const struct cli_options *); /* NULL: handled without options */
+    void (*more)(FILE *out);                /* prints what help adds; may be NULL */
+};
+
+static void print_keys(FILE *out) {
+    fputs("\nKeys of the main configuration file, for --set too:\n\n", out);
+    cli_config_print_keys(out);
+}
+
+static const struct verb verbs[] = {
+    {"read", "analyse capture files", "spanwatch read [OPTION...] FILE...",
+     "Reads capture files (pcap, pcapng; plain or .gz, .zst, .xz; '-' is standard input), merges "
+     "them by time, and "
+     "tells the TCP state of both ends of every connection: a report for a person, or records as "
+     "JSON Lines. Exit "
+     "status 1 when a file is cut short or faulty; all records up to there are written.",
+     CLI_READ, cli_read, NULL},
+    {"check", "validate configuration files and say what they mean", "spanwatch check [OPTION...]",
+     "Validates the files named and prints what was understood: timers, other keys, and the "
+     "services table in the "
+     "order in which it is asked. Exit status 2 when one is wrong.",
+     CLI_CHECK, cli_check, print_keys},
+    {"version", "print the version", "spanwatch version", "Prints the version.", 0, NULL, NULL},
+    {"help", "explain a verb", "spanwatch help [VERB]",
+     "Lists the verbs, or explains one and its options.", 0, NULL, NULL},
+};
+
+enum { VERBS = sizeof verbs / sizeof verbs[0], LIST = 128 /* octets for all verbs' names */ };
+
+static const struct verb *find_verb(const char *name) {
+    for (size_t i = 0; i < VERBS; i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+static void print_overview(FILE *out) {
+    fputs("spanwatch " SPANWATCH_VERSION
+          ": the TCP state of both ends of every connection, from its packets\n\n",
+          out);
+    for (size_t i = 0; i < VERBS; i++)
+        fprintf(out, "  spanwatch %-10s %s\n", verbs[i].name, verbs[i].summary);
+    fputs("\n'spanwatch help VERB' explains one.\n", out);
+}
+
+static void print_help(const struct verb *v, FILE *out) {
+    fprintf(out, "Usage: %s\n\n", v->usage);
+    cli_print_wrapped(out, v->text, 0, 0);
+    if (v->run != NULL) {
+        fputs("\nOptions:\n\n", out);
+        cli_options_print(v->bit, out);
+    }
+    if (v->more != NULL)
+        v->more(out);
+}
+
+static int fail_usage(const char *what, const char *why) {
+    struct base_error error;
+    base_error_set(&error, what, "%s", why);
+    base_error_print(&error);
+    return CLI_USAGE;
+}
+
+/* "read, check, ...", and their names for a suggestion. */
+static void list_verbs(char list[LIST], const char *names[VERBS]) {
+    size_t n = 0;
+    for (size_t i = 0; i < VERBS; i++) {
+        names[i] = verbs[i].name;
+        n += (size_t)snprintf(list + n, LIST - n, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+}
+
+static int fail_verb(const char *name, const char *fault) {
+    const char *names[VERBS];
+    char list[LIST], why[LIST + 128];
+    list_verbs(list, names);
+    const char *nearest = cli_nearest(name, names, VERBS);
+    snprintf(why, sizeof why, "%s; there are %s%s%s", fault, list,
+             nearest != NULL ? "; the nearest is " : "", nearest != NULL ? nearest : "");
+    return fail_usage(name, why);
+}
+
+/* `help` and `version`: the one may name a verb, the other takes nothing. */
+static int run_simple(const struct verb *v, int argc, char **argv) {
+    bool asks_help = argc > 1 && strcmp(argv[1], "--help") == 0;
+    if (asks_help) {
+        print_help(v, stdout);
+        return CLI_DONE;
+    }
+    if (strcmp(v->name, "version") == 0) {
+        if (argc > 1)
+            return fail_usage("version", "takes neither options nor arguments");
+        puts("spanwatch " SPANWATCH_VERSION);
+        return CLI_DONE;
+    }
+    if (argc > 2)
+        return fail_usage("help", "takes one verb at most");
+    if (argc == 1) {
+        print_overview(stdout);
+        return CLI_DONE;
+    }
+    const struct verb *asked = find_verb(argv[1]);
+    if (asked == NULL)
+        return fail_verb(argv[1], "unknown verb");
+    print_help(asked, stdout);
+    return CLI_DONE;
+}
+
+static int run_verb(const struct verb *v, int argc, char **argv) {
+    struct cli_options options;
+    struct base_error error;
+    int status = CLI_DONE;
+    if (v->run == NULL)
+        return run_simple(v, argc, argv);
+    if (cli_options_parse(&options, argc, argv, v->bit, &error) != 0) {
+        base_error_print(&error);
+        status = CLI_USAGE;
+    } else if (options.help) {
+        print_help(v, stdout);
+    } else {
+        status = v->run(&options);
+    }
+    cli_options_free(&options);
+    return status;
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2) {
+        print_overview(stderr);
+        return fail_verb("command line", "no verb given");
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_overview(stdout);
+        return CLI_DONE;
+    }
+    const struct verb *v = find_verb(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
+    return v != NULL ? run_verb(v, argc - 1, argv + 1) : fail_verb(argv[1], "unknown verb");
+}
+
+int cli_main(int argc, char **argv) {
+    struct base_error error;
+    signal(SIGPIPE,
+           SIG_IGN); /* a reader that goes away is an error of write(), not the end of us */
+    int status = dispatch(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE && status == CLI_DONE) {
+        base_error_set(&error, "standard output", "cannot be written: %s", strerror(errno));
+        base_error_print(&error);
+        status = CLI_FAILED;
+    }
+    return status;
+}

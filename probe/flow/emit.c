@@ -1,0 +1,89 @@
+/*
+ * emit: from a flow, by side, to events, by role.
+ */
+#include "tracker.h"
+
+#include <string.h>
+
+void emit_identity(const struct flow_tracker *t, const struct flow *f, struct event_flow *id) {
+    unsigned client = flow_client(f);
+    struct base_addr a;
+    *id = (struct event_flow){.family = f->flags & FLOW_IPV6 ? 6 : 4,
+                              .ordinal = f->ordinal,
+                              .client_port = f->port[client],
+                              .server_port = f->port[!client],
+                              .scope = f->scope,
+                              .first_ns = f->first_ns};
+    flow_addr(t, f, client, &a);
+    memcpy(id->client, a.octet, sizeof id->client);
+    flow_addr(t, f, !client, &a);
+    memcpy(id->server, a.octet, sizeof id->server);
+}
+
+static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step) {
+    unsigned client = flow_client(f);
+    struct event e = {.ts_ns = ts_ns, .type = EVENT_TRANSITION};
+    emit_identity(t, f, &e.flow);
+    for (unsigned role = 0; role < 2; role++) {
+        unsigned side = role == EVENT_CLIENT ? client : !client;
+        e.transition.state[role] = step->state[side];
+        e.transition.was[role] = step->was[side];
+    }
+    e.transition.cause = step->cause;
+    e.transition.inferred = step->inferred;
+    t->counters.transitions++;
+    t->sink(t->context, &e);
+}
+
+void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step) {
+    if (step->inferred != TCP_PROVEN && (f->inferred == TCP_PROVEN || step->inferred < f->inferred) && !t->at_end)
+        f->inferred = step->inferred;
+    send_transition(t, f, ts_ns, step);
+}
+
+void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns) {
+    const struct tcp_endpoint *end = f->tcp.end;
+    struct tcp_step step = {.state = {end[0].state, end[1].state}, .was = {end[0].state, end[1].state}, .cause = TCP_CAUSE_ROLES};
+    send_transition(t, f, ts_ns, &step);
+}
+
+enum event_end emit_end_of(const struct flow *f) {
+    if (f->flags & FLOW_REFUSED)
+        return EVENT_END_REFUSED;
+    if (f->flags & FLOW_RESET)
+        return EVENT_END_RST;
+    if ((f->tcp.end[0].flags & f->tcp.end[1].flags & TCP_FIN_SENT) && (f->last_cause == TCP_CAUSE_TIMEOUT_TIME_WAIT || f->last_cause < TCP_CAUSE_ICMP))
+        return EVENT_END_FIN;
+    return EVENT_END_TIMEOUT;
+}
+
+void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const uint8_t state[2],
+                     event_sink *sink, void *context) {
+    unsigned client = flow_client(f);
+    struct event e = {.ts_ns = ts_ns, .type = EVENT_CONNECTION};
+    struct event_connection *c = &e.connection;
+    emit_identity(t, f, &e.flow);
+    for (unsigned role = 0; role < 2; role++) {
+        unsigned side = role == EVENT_CLIENT ? client : !client;
+        c->side[role] = (struct event_side){.bytes = tcp_bytes(&f->tcp, side),
+                                            .packets = f->tcp.end[side].packets,
+                                            .retransmits = f->retransmits[side],
+                                            .out_of_order = f->out_of_order[side],
+                                            .zero_windows = f->zero_windows[side],
+                                            .dup_acks = f->dup_acks[side],
+                                            .rtt_ns = (uint64_t)f->tcp.detail[side].rtt_us * 1000};
+        c->state[role] = state[side];
+        c->since_ns[role] = f->tcp.detail[side].since_ns;
+    }
+    c->end = (uint8_t)end;
+    c->inferred = f->inferred;
+    c->role_score = f->role_score;
+    c->last_ns = f->last_ns;
+    c->handshake_server_rtt_ns = f->handshake_server_ns;
+    c->handshake_client_rtt_ns = f->handshake_client_ns;
+    c->missed_bytes = f->missed_bytes;
+    zeek_history(&f->zeek, (int)client, c->history);
+    const char *conn_state = zeek_conn_state(&f->zeek, (int)client);
+    memcpy(c->conn_state, conn_state, strnlen(conn_state, sizeof c->conn_state - 1));
+    sink(context, &e);
+}

@@ -1,0 +1,207 @@
+/*
+ * tracker: the parts of the flow room, private to it.
+ *
+ *   segments -> [copies] -> [table] find or make a flow -> tcp_segment -> [emit] events
+ *                              |                               |
+ *                           [pool] entries                 [wheel] deadlines -> tcp_timeout -> [emit]
+ *
+ * A flow is named by its index in the pool, 32 bits; an entry never moves.
+ */
+#ifndef SPANWATCH_FLOW_TRACKER_H
+#define SPANWATCH_FLOW_TRACKER_H
+
+#include "spanwatch/flow.h"
+#include "spanwatch/tcp.h"
+
+#include "zeek.h"
+
+#define FLOW_NONE UINT32_MAX
+
+/* Which connection: the lower endpoint (address, then port) is side 0. */
+struct flow_key {
+    uint8_t addr[2][16];
+    uint16_t port[2];
+    uint32_t scope;
+    uint32_t hash; /* of all the above, seeded */
+    uint8_t family;
+    uint8_t from; /* the side that sent the segment that the key is made of */
+};
+
+enum flow_flag {
+    FLOW_IPV6 = 0x01,
+    FLOW_CLIENT_1 = 0x02,  /* side 1 is the client, else side 0 */
+    FLOW_FINISHED = 0x04,  /* both ends CLOSED and told: kept a while for what comes late */
+    FLOW_TENTATIVE = 0x08, /* nothing is said of it yet */
+    FLOW_USED = 0x10,      /* the entry holds a flow */
+    FLOW_COUNTED = 0x20,   /* in flows_open */
+    FLOW_REFUSED = 0x40,   /* the SYN was answered with a RST, or an ICMP error */
+    FLOW_RESET = 0x80      /* closed by a RST */
+};
+
+/* One connection. The first two lines are what each packet touches; the rest is for handshakes, faults and timers. */
+struct flow {
+    uint32_t addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair of addresses */
+    uint16_t port[2];
+    uint32_t scope;
+    uint64_t last_ns;
+    uint64_t deadline_ns; /* when the wheel looks at it; BASE_NEVER_NS when it is not in the wheel */
+    uint32_t flags;       /* enum flow_flag */
+    uint32_t hash;
+    struct tcp_connection tcp; /* end[2] completes the hot part; detail[2] follows */
+
+    uint64_t first_ns;
+    uint64_t serial; /* in order of first packets */
+    uint64_t handshake_server_ns, handshake_client_ns;
+    uint64_t missed_bytes;
+    uint32_t retransmits[2], out_of_order[2], dup_acks[2], zero_windows[2];
+    uint32_t wheel_next, wheel_prev;
+    uint16_t wheel_slot; /* WHEEL_OUT, WHEEL_DUE or the slot's number */
+    uint8_t ordinal, role_score, inferred;
+    uint8_t last_cause;
+    uint8_t end_state[2]; /* at the last packet of a capture */
+    struct zeek_view zeek;
+};
+
+/* ---- pool.c: entries by index, in chunks that never move ---- */
+enum { POOL_CHUNK = 1024 };
+struct pool {
+    struct flow **chunk;
+    uint32_t chunks, chunk_room;
+    uint32_t used, top, free_head; /* entries given out; first never used; list of freed ones through wheel_next */
+};
+uint32_t pool_take(struct pool *p); /* FLOW_NONE when memory is short; the entry is zeroed */
+void pool_give(struct pool *p, uint32_t index);
+void pool_free(struct pool *p);
+static inline struct flow *pool_at(const struct pool *p, uint32_t index) {
+    return &p->chunk[index / POOL_CHUNK][index % POOL_CHUNK];
+}
+
+/* Pairs of IPv6 addresses, beside the flows so that IPv4 flows need not carry their size. */
+struct pair6 {
+    uint8_t addr[2][16];
+};
+struct pool6 {
+    struct pair6 **chunk;
+    uint32_t chunks, chunk_room, top, free_head;
+};
+uint32_t pool6_take(struct pool6 *p);
+void pool6_give(struct pool6 *p, uint32_t index);
+void pool6_free(struct pool6 *p);
+static inline struct pair6 *pool6_at(const struct pool6 *p, uint32_t index) {
+    return &p->chunk[index / POOL_CHUNK][index % POOL_CHUNK];
+}
+
+/* ---- table.c: open addressing over 8-octet slots, growing a few slots at a time ---- */
+struct table_slot {
+    uint32_t tag;   /* the key's hash: place and first comparison in one */
+    uint32_t index; /* + 1; 0 is empty, UINT32_MAX was moved away or erased (old array only) */
+};
+struct table {
+    struct table_slot *slot, *old;
+    uint32_t mask, old_mask, used, moved; /* moved: slots of old that are done */
+    const struct pool *pool;
+    const struct pool6 *pool6;
+};
+int table_init(struct table *t, const struct pool *pool, const struct pool6 *pool6);
+void table_fini(struct table *t);
+uint32_t table_find(const struct table *t, const struct flow_key *k); /* FLOW_NONE */
+int table_insert(struct table *t, uint32_t hash, uint32_t index);     /* -1: memory is short */
+void table_erase(struct table *t, uint32_t hash, uint32_t index);
+static inline void table_prefetch(const struct table *t, uint32_t hash) {
+    __builtin_prefetch(&t->slot[hash & t->mask]);
+}
+/* The first slot whose tag fits, for prefetching only. */
+uint32_t table_guess(const struct table *t, uint32_t hash);
+
+/* ---- wheel.c: deadlines ---- */
+enum { WHEEL_BITS = 6, WHEEL_SLOTS = 1 << WHEEL_BITS, WHEEL_LEVELS = 6, WHEEL_TICK_BITS = 24, WHEEL_OUT = 0xffff, WHEEL_DUE = 0xfffe };
+struct wheel_due {
+    uint64_t deadline_ns, serial;
+    uint32_t index;
+};
+struct wheel {
+    uint32_t head[WHEEL_LEVELS * WHEEL_SLOTS];
+    uint64_t busy[WHEEL_LEVELS]; /* a bit a slot that is not empty */
+    uint64_t tick;               /* all before and in this tick is in the heap */
+    struct wheel_due *heap;
+    size_t due, heap_room;
+    struct pool *pool;
+};
+int wheel_init(struct wheel *w, struct pool *pool);
+void wheel_fini(struct wheel *w);
+/* Look at flow `index` at deadline_ns at the latest; replaces an earlier call. -1: memory is short. */
+int wheel_set(struct wheel *w, uint32_t index, uint64_t deadline_ns);
+void wheel_remove(struct wheel *w, uint32_t index);
+/* The next flow whose deadline is at or before now_ns, taken out of the wheel; FLOW_NONE. In order of deadline, then serial. */
+uint32_t wheel_next(struct wheel *w, uint64_t now_ns);
+
+/* ---- copies.c: the second copy of a packet (both SPAN ports mirrored, a packet before and after a router) ---- */
+enum { COPIES_SLOTS = 1 << 15 };
+struct copies {
+    struct {
+        uint32_t signature, time_us;
+    } slot[COPIES_SLOTS];
+};
+uint32_t copies_signature(const struct segment *s, uint32_t hash);
+bool copies_is_copy(struct copies *c, const struct segment *s, uint32_t signature);
+
+/* ---- roles.c: who is the client ---- */
+struct roles { /* servers learned by their SYN-ACKs; forgets the oldest of a bucket */
+    uint64_t listener[4096][2];
+};
+void roles_begin(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from);
+/* Better evidence in a SYN or SYN-ACK: true when client and server change places. */
+bool roles_improve(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from);
+
+/* ---- emit.c ---- */
+void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step);
+void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns);
+void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const uint8_t state[2],
+                     event_sink *sink, void *context);
+void emit_identity(const struct flow_tracker *t, const struct flow *f, struct event_flow *id);
+enum event_end emit_end_of(const struct flow *f);
+
+/* ---- tracker.c ---- */
+struct flow_tracker {
+    struct flow_config config;
+    event_sink *sink;
+    void *context;
+    struct pool pool;
+    struct pool6 pool6;
+    struct table table;
+    struct wheel wheel;
+    struct copies *copies;
+    struct roles *roles;
+    struct flow_counters counters;
+    struct tcp_timers timers;       /* for all hosts */
+    struct tcp_timers *host_timers; /* config.hosts, converted */
+    uint64_t data_segments, gaps; /* lately: what passed the tap, and what did not (halved now and then) */
+    uint64_t now_ns, leap_ns;
+    uint64_t serial;
+    unsigned leap_seen;
+    uint32_t evict_seed;
+    bool at_end; /* flow_finish runs the linger */
+};
+
+static inline unsigned flow_client(const struct flow *f) {
+    return (f->flags & FLOW_CLIENT_1) != 0;
+}
+
+/* keys.c */
+void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct flow_key *k);
+bool flow_key_equal(const struct flow *f, const struct pool6 *pool6, const struct flow_key *k);
+void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side, struct base_addr *a);
+
+/* timers.c */
+void timers_convert(const struct flow_timers *in, struct tcp_timers *out);
+void rules_of(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules);
+
+/* evict.c: make room when max_flows is reached */
+void evict_one(struct flow_tracker *t);
+
+/* Forget a flow altogether. */
+void flow_forget(struct flow_tracker *t, uint32_t index);
+/* After a verdict: tell the steps, and the connection when it is over. */
+void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, const struct tcp_verdict *v);
+
+#endif

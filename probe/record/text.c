@@ -1,0 +1,218 @@
+/*
+ * Digits, addresses and strings as JSON wants them (text.h), and text made fit for a terminal. One
+ * pass, no division that a table of digit pairs can spare, no allocation. Input: numbers in host
+ * order, addresses in network order. Owner: nobody; pure functions.
+ */
+#include "text.h"
+
+#include "spanwatch/record.h"
+
+static const char hex_digit[16] = "0123456789abcdef";
+
+static const char digit_pair[201] = "00010203040506070809101112131415161718192021222324"
+                                    "25262728293031323334353637383940414243444546474849"
+                                    "50515253545556575859606162636465666768697071727374"
+                                    "75767778798081828384858687888990919293949596979899";
+
+static char *put_pair(char *p, unsigned v) {
+    return mempcpy(p, digit_pair + 2 * v, 2);
+}
+
+char *record_put_uint(char *p, uint64_t v) {
+    char digit[20];
+    char *d = digit + sizeof digit;
+    for (; v >= 100; v /= 100)
+        put_pair(d -= 2, (unsigned)(v % 100));
+    if (v >= 10)
+        put_pair(d -= 2, (unsigned)v);
+    else
+        *--d = (char)('0' + v);
+    return mempcpy(p, d, (size_t)(digit + sizeof digit - d));
+}
+
+char *record_put_hex(char *p, uint64_t v) {
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *p++ = hex_digit[v >> shift & 15];
+    return p;
+}
+
+char *record_put_time(char *p, uint64_t ns) {
+    uint32_t fraction = (uint32_t)(ns % BASE_NS_PER_S);
+    p = record_put_uint(p, ns / BASE_NS_PER_S);
+    *p++ = '.';
+    *p++ = (char)('0' + fraction / 100000000);
+    p = put_pair(p, fraction / 1000000 % 100);
+    p = put_pair(p, fraction / 10000 % 100);
+    p = put_pair(p, fraction / 100 % 100);
+    return put_pair(p, fraction % 100);
+}
+
+char *record_put_word(char *p, const char *word) {
+    p = mempcpy(p, word, strlen(word));
+    *p++ = '"';
+    return p;
+}
+
+static char *put_v4(char *p, const uint8_t *octet) {
+    for (int i = 0; i < 4; i++) {
+        p = record_put_uint(p, octet[i]);
+        *p++ = '.';
+    }
+    return p - 1;
+}
+
+static char *put_hex_word(char *p, unsigned v) {
+    int shift = v > 0xfff ? 12 : v > 0xff ? 8 : v > 0xf ? 4 : 0;
+    for (; shift >= 0; shift -= 4)
+        *p++ = hex_digit[v >> shift & 15];
+    return p;
+}
+
+/* The longest run of two or more zero words, the first among equals (RFC 5952 sections 4.2.2
+ * and 4.2.3): its length, 0 for none, and where it begins. */
+static int longest_zeros(const unsigned word[8], int *first) {
+    int best = 1;
+    for (int i = 0, run = 0; i < 8; i++) {
+        run = word[i] == 0 ? run + 1 : 0;
+        if (run > best) {
+            best = run;
+            *first = i - run + 1;
+        }
+    }
+    return best > 1 ? best : 0;
+}
+
+/* As base_addr_format writes it: addresses that embed IPv4 (mapped, compatible) end in a dotted
+ * quad (section 5). */
+static char *put_v6(char *p, const uint8_t *octet) {
+    unsigned word[8];
+    int first = -1;
+    for (int i = 0; i < 8; i++)
+        word[i] = (unsigned)octet[2 * i] << 8 | octet[2 * i + 1];
+    int zeros = longest_zeros(word, &first);
+    bool embedded = first == 0 && (zeros == 6 || (zeros == 5 && word[5] == 0xffff));
+    int words = embedded ? 6 : 8;
+    for (int i = 0; i < words; i++) {
+        if (i == first) {
+            p = RECORD_PUT(p, "::");
+            i += zeros - 1;
+            continue;
+        }
+        if (i > 0 && p[-1] != ':')
+            *p++ = ':';
+        p = put_hex_word(p, word[i]);
+    }
+    if (!embedded)
+        return p;
+    if (p[-1] != ':')
+        *p++ = ':';
+    return put_v4(p, octet + 12);
+}
+
+char *record_put_endpoint(char *p, unsigned family, const uint8_t *octet, uint16_t port) {
+    if (family == 4) {
+        p = put_v4(p, octet);
+    } else {
+        *p++ = '[';
+        p = put_v6(p, octet);
+        *p++ = ']';
+    }
+    *p++ = ':';
+    p = record_put_uint(p, port);
+    *p++ = '"';
+    return p;
+}
+
+/* The length of the UTF-8 sequence at `s` (RFC 3629 section 4: no surrogates, nothing overlong,
+ * nothing past U+10FFFF), 0 when it is none. The terminating NUL continues no sequence, so that
+ * nothing behind it is read. */
+static size_t utf8_length(const unsigned char *s) {
+    size_t n = s[0] < 0x80   ? 1
+               : s[0] < 0xc2 ? 0
+               : s[0] < 0xe0 ? 2
+               : s[0] < 0xf0 ? 3
+               : s[0] < 0xf5 ? 4
+                             : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool surrogate = s[0] == 0xed && s[1] > 0x9f;
+    bool too_high = s[0] == 0xf4 && s[1] > 0x8f;
+    return overlong || surrogate || too_high ? 0 : n;
+}
+
+/* One character that JSON does not take as it is; returns the octets written, and in *used the
+ * octets read. */
+static size_t escape(const unsigned char *s, char out[8], size_t *used) {
+    size_t n = utf8_length(s);
+    *used = n == 0 ? 1 : n;
+    if (n > 1) {
+        memcpy(out, s, n);
+        return n;
+    }
+    if (n == 0) {
+        memcpy(out, "\\ufffd", 6);
+        return 6;
+    }
+    static const char letter[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+                                  ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
+    out[0] = '\\';
+    if (*s < sizeof letter && letter[*s] != '\0') {
+        out[1] = letter[*s];
+        return 2;
+    }
+    memcpy(out + 1, "u00", 3);
+    out[4] = hex_digit[*s >> 4];
+    out[5] = hex_digit[*s & 15];
+    return 6;
+}
+
+static bool is_plain(unsigned char c) {
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+char *record_put_text(char *p, const char *text, size_t max) {
+    const unsigned char *s = (const unsigned char *)text;
+    const char *end = p + max;
+    while (*s != '\0' && p < end) {
+        if (is_plain(*s)) {
+            *p++ = (char)*s++;
+            continue;
+        }
+        char escaped[8];
+        size_t used, n = escape(s, escaped, &used);
+        if (n > (size_t)(end - p))
+            break;
+        p = mempcpy(p, escaped, n);
+        s += used;
+    }
+    *p++ = '"';
+    return p;
+}
+
+size_t record_text_printable(const char *text, char *out, size_t size) {
+    const unsigned char *s = (const unsigned char *)text;
+    size_t len = 0;
+    while (*s != '\0') {
+        size_t n = utf8_length(s);
+        /* C0, DEL and C1 steer terminals (ECMA-48) */
+        bool control = n == 0 || *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0);
+        size_t needed = control ? 4 : n;
+        if (len + needed >= size)
+            break;
+        if (control) {
+            out[len] = '\\';
+            out[len + 1] = 'x';
+            out[len + 2] = hex_digit[*s >> 4];
+            out[len + 3] = hex_digit[*s & 15];
+            n = 1;
+        } else {
+            memcpy(out + len, s, n);
+        }
+        len += needed;
+        s += n;
+    }
+    out[len] = '\0';
+    return len;
+}

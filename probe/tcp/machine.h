@@ -1,0 +1,67 @@
+/*
+ * machine: one segment's (or one timer's) passage through the state machine; private to the tcp room.
+ */
+#ifndef SPANWATCH_TCP_MACHINE_H
+#define SPANWATCH_TCP_MACHINE_H
+
+#include "spanwatch/tcp.h"
+
+struct machine {
+    struct tcp_connection *c;
+    struct tcp_verdict *v;
+    const struct segment *s; /* NULL for a timer */
+    const struct tcp_rules *rules;
+    uint64_t now_ns;
+    unsigned from;           /* the sender's side */
+    uint8_t moved;           /* sides (bits) that changed in the open step */
+    uint8_t inferred;        /* enum tcp_inferred of the next move: TCP_PROVEN unless set */
+};
+
+/* Look an event up for one side in a table, and move it there. False when the cell is impossible. */
+bool machine_sends(struct machine *m, unsigned side, enum tcp_event e);
+bool machine_receives(struct machine *m, unsigned side, enum tcp_event e);
+
+/* As above, for a move that no packet proves. */
+void machine_infer_sends(struct machine *m, unsigned side, enum tcp_event e);
+void machine_infer_receives(struct machine *m, unsigned side, enum tcp_event e);
+
+/* The one setter: state, time, step. */
+void machine_set(struct machine *m, unsigned side, enum tcp_state next);
+
+/* Close the verdict: causes of its steps, by the segment (design 1.3). */
+void machine_finish(struct machine *m, enum tcp_cause cause);
+
+/* Segments by kind (segment.c, handshake.c, reset.c). */
+void machine_syn(struct machine *m);
+void machine_syn_ack(struct machine *m);
+void machine_rst(struct machine *m);
+void machine_ordinary(struct machine *m);
+
+/* Round trips: one segment at a time is timed (segment.c). */
+void machine_time(struct machine *m, uint32_t end);
+void machine_sample(struct machine *m);
+
+/* A repetition of what `side` waits to have answered (retry.c). */
+void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind);
+void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind);
+/* It repeated because it was asked again, not because its timer ran out: the timer begins anew, the count stays. */
+void machine_restart_try(struct machine *m, unsigned side);
+/* `side` has spoken: what was repeated to it was not in vain, and it is not deaf. */
+void machine_heard(struct machine *m, unsigned side);
+/* Set due_ns of both sides for the states they are in now. */
+void machine_arm(struct machine *m, unsigned side);
+
+/* Could a segment of `side` that passes now have been sent before what passed the tap at `then_ns` reached it? */
+bool machine_crossing(const struct machine *m, unsigned side, uint64_t then_ns);
+
+/* Why a change that nothing proves is believed: design 1.2. */
+enum tcp_inferred machine_reason(const struct machine *m, unsigned side);
+
+/* First RTO of which we are sure that it has passed: RFC 6298 (2.4), rounded up to a second. */
+uint64_t machine_first_rto_ns(const struct machine *m, unsigned side);
+
+static inline bool machine_is(const struct tcp_endpoint *e, unsigned flag) {
+    return (e->flags & flag) != 0;
+}
+
+#endif

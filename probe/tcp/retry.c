@@ -1,0 +1,276 @@
+/*
+ * retry: what an endpoint repeats, how long it will go on, and what the absence of the next try means.
+ *
+ * The intervals seen on the wire tell when the next retransmission is due (RFC 6298 section 5.5: the RTO doubles). When
+ * that time passes without one, either the answer has arrived unseen, or the sender has given up: which of the two depends on how often
+ * it tried. Before the first repetition only the configured timers can tell.
+ */
+#include "machine.h"
+
+enum {
+    FIRST_RTO_MS = 1000, /* RFC 6298 (2.1); Linux TCP_TIMEOUT_INIT for SYN and SYN-ACK */
+    GIVEN_UP_TRIES = 3,  /* unanswered repetitions after which silence means that the sender is gone */
+    DEAF_TRIES = 2,      /* unanswered repetitions after which the other end is out of reach */
+    MIN_RTO_MS = 200,    /* Linux TCP_RTO_MIN */
+    BURST_MS = 10,       /* repetitions closer than this belong to one round */
+    RST_DOUBT_MS = 1000  /* a live receiver challenges a doubtful RST at once (RFC 5961 section 3.2) */
+};
+
+static uint64_t ms(uint64_t n) {
+    return n * BASE_NS_PER_MS;
+}
+
+/* A kernel's timer fires late, by some hundredths of its length (Linux's timer wheel), and a busy host later. */
+static uint64_t with_slack(uint64_t interval_ns) {
+    return interval_ns + interval_ns / 32 + ms(200);
+}
+
+uint64_t machine_first_rto_ns(const struct machine *m, unsigned side) {
+    uint64_t rtt_ns = (uint64_t)m->c->detail[!side].rtt_us * 1000;
+    return with_slack(rtt_ns * 3 > ms(FIRST_RTO_MS) ? rtt_ns * 3 : ms(FIRST_RTO_MS));
+}
+
+void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind) {
+    struct tcp_detail *d = &m->c->detail[side];
+    d->trying = (uint8_t)kind;
+    d->tried_ns = m->now_ns;
+    d->interval_us = 0;
+    d->tries = d->steady = 0;
+}
+
+static bool about_equal(uint32_t a, uint32_t b) {
+    return a < b + b / 4 + 20000 && b < a + a / 4 + 20000;
+}
+
+void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind) {
+    struct tcp_detail *d = &m->c->detail[side];
+    struct tcp_endpoint *peer = &m->c->end[!side];
+    if (d->trying != kind) {
+        uint64_t before_ns = d->trying == TCP_TRY_NONE ? 0 : d->tried_ns;
+        machine_first_try(m, side, kind);
+        d->tries = before_ns == 0 ? 1 : 0;
+    }
+    uint64_t interval_us = (m->now_ns - d->tried_ns) / 1000;
+    if (d->tries > 0 && interval_us < BURST_MS * 1000)
+        return;
+    if (interval_us > UINT32_MAX)
+        interval_us = UINT32_MAX;
+    d->steady = d->interval_us && about_equal((uint32_t)interval_us, d->interval_us) ? (uint8_t)(d->steady + (d->steady < 255)) : 0;
+    if (interval_us >= BURST_MS * 1000)
+        d->interval_us = (uint32_t)interval_us;
+    d->tried_ns = m->now_ns;
+    if (d->tries < 255)
+        d->tries++;
+    if (d->tries < DEAF_TRIES || kind == TCP_TRY_SYN || kind == TCP_TRY_SYN_ACK || kind == TCP_TRY_PROBE)
+        return;
+    peer->flags |= TCP_DEAF;
+    if (machine_is(peer, TCP_FIN_TAKEN) && !machine_is(peer, TCP_FIN_PROVEN)) {
+        peer->flags &= ~(uint32_t)TCP_FIN_TAKEN;
+        machine_infer_sends(m, !side, TCP_EVENT_ACK_BEFORE_FIN);
+    }
+}
+
+void machine_restart_try(struct machine *m, unsigned side) {
+    m->c->detail[side].tried_ns = m->now_ns;
+}
+
+void machine_heard(struct machine *m, unsigned side) {
+    struct tcp_detail *other = &m->c->detail[!side];
+    m->c->end[side].flags &= ~(uint32_t)TCP_DEAF;
+    if (other->trying == TCP_TRY_DATA || other->trying == TCP_TRY_KEEPALIVE) {
+        other->trying = TCP_TRY_NONE;
+        other->due_ns = BASE_NEVER_NS;
+    } else if (other->trying == TCP_TRY_FIN) {
+        other->tries = 0;
+    } else if (other->trying == TCP_TRY_RST && !(m->s->flags & SEGMENT_RST)) {
+        other->trying = TCP_TRY_NONE; /* the receiver of the doubtful RST lives */
+        other->due_ns = BASE_NEVER_NS;
+    }
+}
+
+/* The interval after which the next try is due, from those seen; `linear` is how many equal ones may come in a row. */
+static uint64_t next_interval_ns(const struct machine *m, unsigned side, unsigned linear) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    uint64_t interval_ns = (uint64_t)d->interval_us * 1000, max_ns = m->rules->timers[side]->rto_max_ns;
+    if (d->steady == 0 || d->steady >= linear)
+        interval_ns *= 2;
+    return with_slack(interval_ns > max_ns ? max_ns : interval_ns);
+}
+
+static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    /* No repetition yet: RFC 6298 section 5.7 falls back to 3 s, and older hosts start with that. */
+    if (d->tries == 0)
+        return d->tried_ns + with_slack(ms(3 * FIRST_RTO_MS));
+    return d->tried_ns + next_interval_ns(m, side, m->rules->timers[side]->syn_linear);
+}
+
+/* How long Linux goes on repeating from one second on, doubling: 63 s for five times. */
+static uint64_t doubling_ns(unsigned retries, uint64_t max_ns) {
+    uint64_t total = 0, interval = ms(FIRST_RTO_MS);
+    for (unsigned i = 0; i <= retries; i++) {
+        total += interval;
+        interval = interval * 2 > max_ns ? max_ns : interval * 2;
+    }
+    return total;
+}
+
+/* A passive end repeats its SYN-ACK after a second; if not, it keeps no state (SYN cookies). Crossed SYNs leave a
+ * socket behind, which goes on trying as an active one does. */
+static uint64_t syn_ack_due_ns(const struct machine *m, unsigned side) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    const struct tcp_timers *t = m->rules->timers[side];
+    if (d->trying == TCP_TRY_SYN)
+        return d->tried_ns + with_slack(doubling_ns(t->syn_retries, t->rto_max_ns));
+    return d->tried_ns + (d->tries == 0 ? with_slack(ms(FIRST_RTO_MS)) : next_interval_ns(m, side, 0));
+}
+
+/* Linux gives up when as much time has passed as `retries` doublings of the least RTO take (retransmits_timed_out()). */
+static uint64_t give_up_ns(const struct machine *m, unsigned side) {
+    uint64_t total = 0, interval = ms(MIN_RTO_MS), max_ns = m->rules->timers[side]->rto_max_ns;
+    for (unsigned i = 0; i <= m->rules->timers[side]->orphan_retries; i++) {
+        total += interval;
+        interval = interval * 2 > max_ns ? max_ns : interval * 2;
+    }
+    return with_slack(total);
+}
+
+/* When to look at an unanswered FIN: where its next repetition is overdue; and where the tap misses packets, that alone tells
+ * that the answer was given. Without a repetition, at the time at which Linux gives up. */
+static uint64_t fin_due_ns(const struct machine *m, unsigned side) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    uint64_t first_ns = machine_first_rto_ns(m, side);
+    if (d->tries >= GIVEN_UP_TRIES)
+        return d->tried_ns + next_interval_ns(m, side, 0);
+    if (!m->rules->tap_loses)
+        return d->tried_ns + give_up_ns(m, side);
+    uint64_t next_ns = d->tries == 0 ? first_ns : next_interval_ns(m, side, 0);
+    return d->tried_ns + (next_ns < first_ns ? first_ns : next_ns);
+}
+
+/* In ESTABLISHED and CLOSE_WAIT nothing runs out, unless something is repeated in vain. */
+static uint64_t open_due_ns(const struct machine *m, unsigned side) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    bool repeats = d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE || d->trying == TCP_TRY_PROBE;
+    if (!repeats || d->tries < GIVEN_UP_TRIES)
+        return BASE_NEVER_NS;
+    if (d->trying == TCP_TRY_KEEPALIVE)
+        return d->tried_ns + with_slack((uint64_t)d->interval_us * 1000);
+    return d->tried_ns + next_interval_ns(m, side, 0);
+}
+
+void machine_arm(struct machine *m, unsigned side) {
+    struct tcp_detail *d = &m->c->detail[side];
+    const struct tcp_endpoint *e = &m->c->end[side];
+    const struct tcp_timers *t = m->rules->timers[side];
+    if (d->trying == TCP_TRY_RST) {
+        d->due_ns = d->tried_ns + ms(RST_DOUBT_MS);
+        return;
+    }
+    switch ((enum tcp_state)e->state) {
+    case TCP_SYN_SENT:
+        d->due_ns = syn_due_ns(m, side);
+        break;
+    case TCP_SYN_RECEIVED:
+        d->due_ns = syn_ack_due_ns(m, side);
+        break;
+    case TCP_FIN_WAIT_1:
+    case TCP_CLOSING:
+    case TCP_LAST_ACK:
+        d->due_ns = d->trying == TCP_TRY_FIN || d->trying == TCP_TRY_DATA ? fin_due_ns(m, side) : open_due_ns(m, side);
+        break;
+    case TCP_FIN_WAIT_2: /* Linux: only an orphan's runs out (tcp_rcv_state_process, tcp_fin_time) */
+        d->due_ns = machine_is(e, TCP_OWNED) ? BASE_NEVER_NS : d->since_ns + t->fin_timeout_ns;
+        break;
+    case TCP_TIME_WAIT: /* begins anew with each segment received (Linux tcp_timewait_state_process) */
+        if (d->since_ns == m->now_ns || (m->s && m->from != side))
+            d->due_ns = m->now_ns + t->time_wait_ns;
+        break;
+    case TCP_ESTABLISHED:
+    case TCP_CLOSE_WAIT:
+        d->due_ns = open_due_ns(m, side);
+        break;
+    case TCP_CLOSED:
+    case TCP_LISTEN:
+    case TCP_STATES:
+        d->due_ns = BASE_NEVER_NS;
+        break;
+    }
+}
+
+static void run_out(struct machine *m, unsigned side, enum tcp_cause cause) {
+    m->inferred = TCP_INFERRED_TIMER;
+    machine_set(m, side, TCP_CLOSED);
+    machine_finish(m, cause);
+}
+
+/* SYN_RECEIVED runs out: the ACKs that were seen have been taken after all, or the request has expired. */
+static void syn_received_over(struct machine *m, unsigned side) {
+    struct tcp_endpoint *e = &m->c->end[side];
+    if (machine_is(e, TCP_IGNORES) && m->c->detail[side].tries < m->rules->timers[side]->synack_retries) {
+        e->flags &= ~(uint32_t)TCP_IGNORES;
+        machine_infer_receives(m, side, TCP_EVENT_ACK_OF_SYN);
+        machine_finish(m, TCP_CAUSE_ACK);
+        return;
+    }
+    run_out(m, side, TCP_CAUSE_TIMEOUT_SYN_RECEIVED);
+}
+
+/* No (further) retransmission of the FIN came: it was acknowledged unseen, or its sender has given up. */
+static void fin_over(struct machine *m, unsigned side) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    if (d->tries >= GIVEN_UP_TRIES || !m->rules->tap_loses) {
+        run_out(m, side, TCP_CAUSE_TIMEOUT_RETRANSMIT);
+        return;
+    }
+    m->inferred = machine_reason(m, side);
+    machine_receives(m, side, TCP_EVENT_ACK_OF_FIN);
+    machine_finish(m, TCP_CAUSE_ACK);
+}
+
+/* Nothing contradicted a RST that was in the window: what it closed up to was missed by the tap. */
+static void rst_believed(struct machine *m, unsigned side) {
+    m->c->detail[side].trying = TCP_TRY_NONE;
+    machine_infer_sends(m, side, TCP_EVENT_RST);
+    machine_infer_receives(m, !side, TCP_EVENT_RST);
+    machine_finish(m, TCP_CAUSE_RST);
+}
+
+void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules,
+                 struct tcp_verdict *v) {
+    struct tcp_detail *d = &c->detail[side];
+    *v = (struct tcp_verdict){0};
+    struct machine m = {.c = c, .v = v, .rules = rules, .now_ns = d->due_ns, .from = side};
+    d->due_ns = BASE_NEVER_NS;
+    if (d->trying == TCP_TRY_RST) {
+        rst_believed(&m, side);
+        return;
+    }
+    switch ((enum tcp_state)c->end[side].state) {
+    case TCP_SYN_SENT:
+        run_out(&m, side, TCP_CAUSE_TIMEOUT_SYN_SENT);
+        break;
+    case TCP_SYN_RECEIVED:
+        syn_received_over(&m, side);
+        break;
+    case TCP_FIN_WAIT_1:
+    case TCP_CLOSING:
+    case TCP_LAST_ACK:
+        fin_over(&m, side);
+        break;
+    case TCP_FIN_WAIT_2:
+        run_out(&m, side, TCP_CAUSE_TIMEOUT_FIN_WAIT_2);
+        break;
+    case TCP_TIME_WAIT:
+        run_out(&m, side, TCP_CAUSE_TIMEOUT_TIME_WAIT);
+        break;
+    case TCP_ESTABLISHED:
+    case TCP_CLOSE_WAIT:
+        run_out(&m, side, d->trying == TCP_TRY_KEEPALIVE ? TCP_CAUSE_TIMEOUT_KEEPALIVE : TCP_CAUSE_TIMEOUT_RETRANSMIT);
+        break;
+    case TCP_CLOSED:
+    case TCP_LISTEN:
+    case TCP_STATES:
+        break;
+    }
+}

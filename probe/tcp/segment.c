@@ -1,0 +1,420 @@
+/*
+ * segment: one segment in, one verdict out. Sorts by kind, and handles those of a synchronized connection: sequence numbers, acknowledgements,
+ * FINs, holes, probes. SYNs are in handshake.c, RSTs in reset.c, what is repeated in retry.c, the tables in table.c.
+ */
+#include "machine.h"
+
+/* RFC 7323 section 2.2: scaled only when both SYNs offered it; where they were not seen, the widest that could be meant. */
+static uint32_t window_edge(const struct machine *m) {
+    const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    unsigned shift = 14;
+    if (machine_is(me, TCP_SYN_SEEN))
+        shift = machine_is(me, TCP_SCALED) && (machine_is(peer, TCP_SCALED) || !machine_is(peer, TCP_SYN_SEEN)) ? me->wscale : 0;
+    return m->s->ack + ((uint32_t)m->s->window << shift);
+}
+
+static void note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after) {
+    d->wraps += after < before;
+}
+
+static void advance(struct machine *m, uint32_t end) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    note_wrap(&m->c->detail[m->from], me->nxt, end);
+    me->nxt = end;
+}
+
+/* Time one segment a round trip (RFC 6298 section 3; Karn: none that was repeated). */
+void machine_time(struct machine *m, uint32_t end) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    if (machine_is(me, TCP_TIMED))
+        return;
+    me->flags |= TCP_TIMED;
+    me->timed_end = end;
+    me->timed_us = (uint32_t)(m->now_ns / 1000);
+}
+
+void machine_sample(struct machine *m) {
+    struct tcp_endpoint *peer = &m->c->end[!m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    if (!machine_is(peer, TCP_TIMED) || tcp_before(m->s->ack, peer->timed_end))
+        return;
+    uint32_t sample = (uint32_t)(m->now_ns / 1000) - peer->timed_us;
+    peer->flags &= ~(uint32_t)TCP_TIMED;
+    if (sample == 0)
+        sample = 1;
+    d->rtt_us = d->rtt_us == 0 ? sample : d->rtt_us - d->rtt_us / 8 + sample / 8;
+    m->v->facts |= TCP_FACT_RTT_SAMPLE;
+}
+
+/* A probe of an idle peer or of a closed window (RFC 9293 3.8.4, 3.8.6.1): one octet or none, just below what the peer awaits. */
+static bool is_probe(const struct machine *m) {
+    const struct tcp_endpoint *peer = &m->c->end[!m->from];
+    return m->s->payload <= 1 && !(m->s->flags & SEGMENT_FIN) && machine_is(peer, TCP_ACKING) &&
+           m->s->seq == peer->acked - 1;
+}
+
+static void probe(struct machine *m) {
+    const struct tcp_endpoint *peer = &m->c->end[!m->from];
+    m->v->facts |= TCP_FACT_KEEPALIVE;
+    machine_try_again(m, m->from, peer->window == 0 ? TCP_TRY_PROBE : TCP_TRY_KEEPALIVE);
+}
+
+/* Is the segment beyond the window that the peer offers? Once may be forged; twice, the tap has missed a lot. */
+static bool beyond_window(struct machine *m) {
+    const struct tcp_endpoint *peer = &m->c->end[!m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    if (!machine_is(peer, TCP_ACKING) || !tcp_before(peer->edge, m->s->seq) || peer->window == 0)
+        return false;
+    if (d->ahead_kind == TCP_AHEAD_SEQ && !tcp_before(m->s->seq, d->ahead))
+        return false;
+    d->ahead_kind = TCP_AHEAD_SEQ;
+    d->ahead = m->s->seq;
+    return true;
+}
+
+static void open_hole(struct machine *m, uint32_t seq) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    if (!machine_is(me, TCP_HOLE))
+        me->contiguous = me->nxt;
+    me->flags |= TCP_HOLE;
+    m->c->detail[m->from].hole_end = seq;
+}
+
+static void close_hole(struct tcp_endpoint *e) {
+    e->flags &= ~(uint32_t)TCP_HOLE;
+    e->contiguous = e->nxt;
+}
+
+/* Octets below nxt: sent again, or late. */
+static void old_octets(struct machine *m, uint32_t end) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    if (machine_is(me, TCP_HOLE) && tcp_before(m->s->seq, d->hole_end) && tcp_before(me->contiguous, end)) {
+        m->v->facts |= TCP_FACT_OUT_OF_ORDER;
+        if (!tcp_before(me->contiguous, m->s->seq))
+            me->contiguous = end;
+        if (!tcp_before(me->contiguous, d->hole_end))
+            close_hole(me);
+        return;
+    }
+    me->flags &= ~(uint32_t)TCP_TIMED;
+    if (m->s->payload > 0) {
+        m->v->facts |= TCP_FACT_RETRANSMISSION;
+        machine_try_again(m, m->from, d->trying == TCP_TRY_FIN || (m->s->flags & SEGMENT_FIN) ? TCP_TRY_FIN : TCP_TRY_DATA);
+    }
+}
+
+/* Where the segment lies in what its sender sends: new, behind a hole, or old. */
+static void place(struct machine *m) {
+    const struct segment *s = m->s;
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    uint32_t end = s->seq + s->payload + ((s->flags & SEGMENT_FIN) != 0);
+    if (!machine_is(me, TCP_SEEN)) {
+        bool known = machine_is(&m->c->end[!m->from], TCP_ACKING); /* the peer has acknowledged up to nxt */
+        me->flags |= TCP_SEEN;
+        if (!known || tcp_before(s->seq, me->nxt) || (uint32_t)(s->seq - me->nxt) > 1u << 20) {
+            me->nxt = me->contiguous = s->seq;
+            d->first = s->seq;
+        }
+    }
+    if (tcp_before(me->nxt, s->seq))
+        open_hole(m, s->seq);
+    if (tcp_before(me->nxt, end)) {
+        if (!machine_is(me, TCP_HOLE))
+            me->contiguous = end;
+        advance(m, end);
+        if (s->payload > 0)
+            machine_time(m, end);
+        if (d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE)
+            d->trying = TCP_TRY_NONE;
+    } else if (end != s->seq) {
+        old_octets(m, end);
+    }
+}
+
+/* The peer's FIN was not seen, but one octet at the end of what it sent was acknowledged, or skipped by itself. */
+static void guess_fin(struct machine *m, unsigned side, uint32_t fin) {
+    struct tcp_endpoint *e = &m->c->end[side];
+    if (machine_is(e, TCP_FIN_SENT) || (e->state != TCP_ESTABLISHED && e->state != TCP_CLOSE_WAIT))
+        return;
+    e->flags |= TCP_FIN_SENT | TCP_FIN_GUESSED;
+    m->c->detail[side].fin = fin;
+    machine_infer_sends(m, side, TCP_EVENT_FIN);
+    m->c->end[!side].flags |= TCP_FIN_TAKEN;
+    machine_infer_receives(m, !side, TCP_EVENT_FIN);
+    machine_first_try(m, side, TCP_TRY_FIN);
+}
+
+/* An acknowledgement of octets that the tap has not seen: believed when it is repeated or exceeded. False: not yet. */
+static bool confirm_ahead(struct machine *m) {
+    struct tcp_endpoint *peer = &m->c->end[!m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    uint32_t ack = m->s->ack, missing = ack - peer->nxt;
+    if (machine_is(peer, TCP_SEEN) && (d->ahead_kind != TCP_AHEAD_ACK || tcp_before(ack, d->ahead))) {
+        d->ahead_kind = TCP_AHEAD_ACK;
+        d->ahead = ack;
+        return false;
+    }
+    d->ahead_kind = TCP_AHEAD_NONE;
+    if (machine_is(peer, TCP_SEEN)) {
+        m->v->missed += missing;
+        m->v->facts |= TCP_FACT_GAP;
+        note_wrap(&m->c->detail[!m->from], peer->nxt, ack);
+    } else if (!machine_is(peer, TCP_SYN_SEEN) && !machine_is(&m->c->end[m->from], TCP_ACKING)) {
+        m->c->detail[!m->from].first = ack;
+    }
+    peer->nxt = ack;
+    close_hole(peer);
+    if (missing == 1 && machine_is(peer, TCP_SEEN))
+        guess_fin(m, !m->from, ack);
+    return true;
+}
+
+/* Take the acknowledgement and the window. False when it acknowledges what was never seen, unconfirmed. */
+static bool acknowledge(struct machine *m) {
+    const struct segment *s = m->s;
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    if (tcp_before(peer->nxt, s->ack) || (!machine_is(peer, TCP_SEEN) && !machine_is(me, TCP_ACKING))) {
+        if (!confirm_ahead(m))
+            return false;
+    } else if (m->c->detail[m->from].ahead_kind == TCP_AHEAD_ACK) {
+        m->c->detail[m->from].ahead_kind = TCP_AHEAD_NONE; /* contradicted: it was not this end's */
+    }
+    bool first = !machine_is(me, TCP_ACKING);
+    if (!first && tcp_before(s->ack, me->acked))
+        return true; /* old: says nothing new */
+    if (!first && s->ack == me->acked && s->payload == 0 && !(s->flags & SEGMENT_FIN) && s->window == me->window &&
+        tcp_before(s->ack, peer->nxt))
+        m->v->facts |= TCP_FACT_DUP_ACK; /* RFC 5681 section 2 */
+    if (s->window == 0 && (first || me->window != 0))
+        m->v->facts |= TCP_FACT_ZERO_WINDOW;
+    if (s->window != 0 && m->c->detail[!m->from].trying == TCP_TRY_PROBE)
+        m->c->detail[!m->from].trying = TCP_TRY_NONE;
+    if (me->state == TCP_FIN_WAIT_2 && !first && tcp_before(me->acked, s->ack) &&
+        !(machine_is(peer, TCP_FIN_SENT) && s->ack == m->c->detail[!m->from].fin))
+        me->flags |= TCP_OWNED; /* Linux answers data to an orphan with a RST */
+    me->flags |= TCP_ACKING;
+    me->acked = s->ack;
+    me->window = s->window;
+    me->edge = window_edge(m);
+    machine_sample(m);
+    if (machine_is(peer, TCP_HOLE) && !tcp_before(s->ack, m->c->detail[!m->from].hole_end)) {
+        m->v->missed += m->c->detail[!m->from].hole_end - peer->contiguous;
+        m->v->facts |= TCP_FACT_GAP;
+        close_hole(peer);
+    }
+    return true;
+}
+
+/* Of two SYN-ACKs with different ISNs the ACK selects one. */
+static void select_isn(struct machine *m) {
+    struct tcp_endpoint *peer = &m->c->end[!m->from];
+    struct tcp_detail *pd = &m->c->detail[!m->from];
+    if (!pd->other || peer->state != TCP_SYN_RECEIVED || m->s->ack != pd->other_isn + 1)
+        return;
+    pd->isn = pd->other_isn;
+    pd->first = peer->nxt = peer->contiguous = pd->isn + 1;
+    pd->other = 0;
+}
+
+/* The sender is synchronized; so must the peer be, or have been. */
+static void synchronize(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    bool fast_open = me->state == TCP_SYN_RECEIVED && machine_is(me, TCP_FASTOPEN); /* RFC 7413: it may speak already */
+    bool closed = me->state == TCP_CLOSED && machine_is(me, TCP_FIN_SENT);          /* its FIN again says more */
+    if (!fast_open && !closed)
+        machine_sends(m, m->from, TCP_EVENT_ACK);
+    if (me->state == TCP_ESTABLISHED)
+        me->flags &= ~(uint32_t)TCP_IGNORES;
+    if (peer->state == TCP_CLOSED && !machine_is(peer, TCP_ENDED)) {
+        machine_infer_receives(m, !m->from, TCP_EVENT_ACK);
+    } else if (peer->state == TCP_SYN_SENT && !tcp_before(m->s->ack, m->c->detail[!m->from].isn + 1)) {
+        machine_infer_receives(m, !m->from, TCP_EVENT_ACK_OF_SYN);
+    } else if (peer->state == TCP_SYN_RECEIVED && !machine_is(peer, TCP_IGNORES) &&
+               !tcp_before(m->s->ack, m->c->detail[!m->from].isn + 1)) {
+        machine_receives(m, !m->from, TCP_EVENT_ACK_OF_SYN);
+    }
+}
+
+/* What the acknowledgement says of the peer's FIN. */
+static void acknowledge_fin(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    struct tcp_detail *pd = &m->c->detail[!m->from];
+    if (!machine_is(peer, TCP_FIN_SENT))
+        return;
+    if (!tcp_before(m->s->ack, pd->fin)) {
+        me->flags |= TCP_FIN_TAKEN | TCP_FIN_PROVEN;
+        machine_sends(m, m->from, TCP_EVENT_ACK_OF_FIN);
+        machine_receives(m, !m->from, TCP_EVENT_ACK_OF_FIN);
+        if (pd->trying == TCP_TRY_FIN)
+            pd->trying = TCP_TRY_NONE;
+    } else if (machine_is(me, TCP_FIN_TAKEN) && !machine_is(me, TCP_FIN_PROVEN) &&
+               !machine_crossing(m, m->from, pd->tried_ns)) {
+        me->flags &= ~(uint32_t)TCP_FIN_TAKEN;
+        machine_sends(m, m->from, TCP_EVENT_ACK_BEFORE_FIN);
+    }
+}
+
+/* Octets after its FIN: the FIN was forged, or guessed. */
+static void fin_unsent(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    if (machine_is(peer, TCP_FIN_PROVEN) && !machine_is(me, TCP_FIN_GUESSED))
+        return;
+    me->flags &= ~(uint32_t)(TCP_FIN_SENT | TCP_FIN_GUESSED);
+    peer->flags &= ~(uint32_t)(TCP_FIN_TAKEN | TCP_FIN_PROVEN);
+    m->c->detail[m->from].trying = TCP_TRY_NONE;
+    machine_sends(m, m->from, TCP_EVENT_FIN_UNSENT);
+    machine_receives(m, !m->from, TCP_EVENT_FIN_UNSENT);
+}
+
+static void fin_again(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    bool acknowledged = me->state == TCP_FIN_WAIT_2 || me->state == TCP_TIME_WAIT || me->state == TCP_CLOSED;
+    if (acknowledged && machine_crossing(m, m->from, d->since_ns))
+        return;
+    machine_sends(m, m->from, TCP_EVENT_FIN_AGAIN);
+    if (machine_is(me, TCP_FIN_TAKEN) && !(machine_is(peer, TCP_FIN_SENT) && !tcp_before(m->s->ack, m->c->detail[!m->from].fin)))
+        machine_sends(m, m->from, TCP_EVENT_ACK_BEFORE_FIN);
+    machine_try_again(m, m->from, TCP_TRY_FIN);
+}
+
+static void send_fin(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    uint32_t fin = m->s->seq + m->s->payload + 1;
+    if (machine_is(me, TCP_FIN_SENT) && fin == d->fin) {
+        fin_again(m);
+        return;
+    }
+    if (machine_is(me, TCP_FIN_SENT))
+        return; /* a FIN elsewhere: not both can be its own, the first stays */
+    me->flags |= TCP_FIN_SENT;
+    d->fin = fin;
+    bool crossing = machine_is(me, TCP_FIN_TAKEN) && !machine_is(me, TCP_FIN_PROVEN);
+    machine_sends(m, m->from, crossing ? TCP_EVENT_FIN_CROSSING : TCP_EVENT_FIN);
+    machine_first_try(m, m->from, TCP_TRY_FIN);
+}
+
+/* The receiver takes a FIN only behind all that was sent before it (RFC 9293 3.10.7.4, eighth). */
+static void deliver_fin(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    if (!machine_is(me, TCP_FIN_SENT) || machine_is(me, TCP_HOLE) || machine_is(peer, TCP_FIN_TAKEN | TCP_DEAF))
+        return;
+    if (peer->state == TCP_CLOSED || peer->state == TCP_SYN_SENT)
+        return;
+    peer->flags |= TCP_FIN_TAKEN;
+    machine_receives(m, !m->from, TCP_EVENT_FIN);
+}
+
+/* A closed endpoint speaks. Late octets of before say nothing; anything else proves that it is open after all. */
+static bool speaks_late(const struct machine *m) {
+    const struct tcp_endpoint *me = &m->c->end[m->from];
+    const struct tcp_detail *d = &m->c->detail[m->from];
+    if (me->state != TCP_CLOSED || !machine_is(me, TCP_ENDED))
+        return false;
+    if (machine_is(me, TCP_FIN_SENT))
+        return !((m->s->flags & SEGMENT_FIN) && m->s->seq + m->s->payload + 1 == d->fin);
+    return machine_crossing(m, m->from, d->since_ns);
+}
+
+bool tcp_is_late(const struct tcp_connection *c, unsigned from, const struct segment *s) {
+    struct tcp_connection *borrowed = (struct tcp_connection *)(uintptr_t)c; /* only read */
+    const struct machine m = {.c = borrowed, .s = s, .now_ns = s->ts_ns, .from = from};
+    return speaks_late(&m) || machine_is(&c->end[from], TCP_FIN_SENT);
+}
+
+static bool is_first_bare_ack(const struct machine *m) {
+    const struct tcp_endpoint *end = m->c->end;
+    return !machine_is(&end[0], TCP_SEEN) && !machine_is(&end[1], TCP_SEEN) && m->s->payload == 0 &&
+           !(m->s->flags & SEGMENT_FIN);
+}
+
+void machine_ordinary(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    const struct segment *s = m->s;
+    bool tentative = is_first_bare_ack(m), hole = machine_is(me, TCP_HOLE);
+    if (!(s->flags & SEGMENT_ACK) || speaks_late(m)) {
+        m->v->facts |= TCP_FACT_STRAY;
+        return;
+    }
+    if (is_probe(m)) {
+        machine_heard(m, m->from);
+        probe(m);
+    } else if (beyond_window(m)) {
+        m->v->facts |= TCP_FACT_STRAY;
+        return;
+    } else {
+        machine_heard(m, m->from);
+        if (s->payload > 0 && machine_is(me, TCP_FIN_SENT) && !tcp_before(s->seq, m->c->detail[m->from].fin))
+            fin_unsent(m);
+        uint32_t before = me->nxt;
+        bool seen = machine_is(me, TCP_SEEN);
+        place(m);
+        if (seen && s->payload == 0 && !(s->flags & SEGMENT_FIN) && s->seq == before + 1)
+            guess_fin(m, m->from, s->seq);
+    }
+    select_isn(m);
+    bool acknowledged = acknowledge(m);
+    if (tentative) {
+        m->v->facts |= TCP_FACT_TENTATIVE;
+        return;
+    }
+    if (acknowledged) {
+        synchronize(m);
+        acknowledge_fin(m);
+    }
+    if (s->flags & SEGMENT_FIN)
+        send_fin(m);
+    if ((s->flags & SEGMENT_FIN) || (hole && !machine_is(me, TCP_HOLE)))
+        deliver_fin(m);
+}
+
+/* Not believed: a control segment with a bad checksum from one whose checksums were good (so it is no offload). */
+static bool bad_checksum(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    if (m->s->checksum_state == SEGMENT_CHECKSUM_GOOD && (m->s->flags & SEGMENT_SYN))
+        me->flags |= TCP_CHECKED;
+    return m->s->checksum_state == SEGMENT_CHECKSUM_BAD && machine_is(me, TCP_CHECKED);
+}
+
+static enum tcp_cause cause_of(const struct segment *s) {
+    if (s->flags & SEGMENT_RST)
+        return TCP_CAUSE_RST;
+    if (s->flags & SEGMENT_FIN)
+        return TCP_CAUSE_FIN;
+    if (s->flags & SEGMENT_SYN)
+        return s->flags & SEGMENT_ACK ? TCP_CAUSE_SYN_ACK : TCP_CAUSE_SYN;
+    return s->payload > 0 ? TCP_CAUSE_DATA : TCP_CAUSE_ACK;
+}
+
+static void note_pending(struct tcp_connection *c) {
+    for (unsigned i = 0; i < 2; i++) {
+        const struct tcp_detail *d = &c->detail[i];
+        bool pending = d->trying != TCP_TRY_NONE || d->ahead_kind || d->other;
+        c->end[i].flags = pending ? c->end[i].flags | TCP_PENDING : c->end[i].flags & ~(uint32_t)TCP_PENDING;
+    }
+}
+
+void tcp_segment(struct tcp_connection *c, unsigned from, const struct segment *s,
+                 const struct tcp_rules *rules, struct tcp_verdict *v) {
+    v->facts = 0;
+    v->missed = 0;
+    v->steps = 0;
+    c->end[from].packets++;
+    struct machine m = {.c = c, .v = v, .s = s, .rules = rules, .now_ns = s->ts_ns, .from = from};
+    bool odd = (s->flags & SEGMENT_SYN) && (s->flags & (SEGMENT_FIN | SEGMENT_RST));
+    if (odd || bad_checksum(&m))
+        v->facts |= TCP_FACT_STRAY;
+    else if (s->flags & SEGMENT_RST)
+        machine_rst(&m);
+    else if ((s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == (SEGMENT_SYN | SEGMENT_ACK))
+        machine_syn_ack(&m);
+    else if (s->flags & SEGMENT_SYN)
+        machine_syn(&m);
+    else
+        machine_ordinary(&m);
+    machine_finish(&m, cause_of(s));
+    note_pending(c);
+}

@@ -1,0 +1,129 @@
+/*
+ * step: events become moves, moves become steps of a verdict. One setter, one place where states change.
+ *
+ * A step is one record of the contract: a side that would change twice in one step opens the next.
+ */
+#include "machine.h"
+
+#include <assert.h>
+
+/* What holds no longer, or holds from now on, in the state that is entered. */
+static void on_enter(struct machine *m, unsigned side, enum tcp_state was, enum tcp_state next) {
+    struct tcp_endpoint *e = &m->c->end[side];
+    if (next == TCP_CLOSED && was != TCP_CLOSED)
+        e->flags |= TCP_ENDED;
+    else
+        e->flags &= ~(uint32_t)TCP_ENDED;
+    if (next == TCP_CLOSED)
+        m->c->detail[side].trying = TCP_TRY_NONE;
+}
+
+void machine_set(struct machine *m, unsigned side, enum tcp_state next) {
+    struct tcp_endpoint *end = m->c->end;
+    struct tcp_verdict *v = m->v;
+    enum tcp_state was = end[side].state;
+    if (was == next)
+        return;
+    if (v->steps == 0 || (m->moved & (1u << side))) {
+        assert(v->steps < TCP_MAX_STEPS);
+        struct tcp_step *fresh = &v->step[v->steps++];
+        for (unsigned i = 0; i < 2; i++)
+            fresh->was[i] = fresh->state[i] = end[i].state;
+        fresh->inferred = TCP_PROVEN;
+        m->moved = 0;
+    }
+    struct tcp_step *step = &v->step[v->steps - 1];
+    m->moved |= (uint8_t)(1u << side);
+    end[side].state = next;
+    step->state[side] = next;
+    if (m->inferred != TCP_PROVEN && (step->inferred == TCP_PROVEN || m->inferred < step->inferred))
+        step->inferred = m->inferred;
+    m->c->detail[side].since_ns = m->now_ns;
+    on_enter(m, side, was, next);
+}
+
+static bool look_up(struct machine *m, unsigned side, const struct tcp_cell table[TCP_EVENTS][TCP_STATES],
+                    enum tcp_event e) {
+    const struct tcp_cell *cell = &table[e][m->c->end[side].state];
+    if (cell->verdict == TCP_MOVE)
+        machine_set(m, side, cell->next);
+    return cell->verdict != TCP_IMPOSSIBLE;
+}
+
+bool machine_sends(struct machine *m, unsigned side, enum tcp_event e) {
+    return look_up(m, side, tcp_sends, e);
+}
+
+bool machine_receives(struct machine *m, unsigned side, enum tcp_event e) {
+    return look_up(m, side, tcp_receives, e);
+}
+
+void machine_infer_sends(struct machine *m, unsigned side, enum tcp_event e) {
+    m->inferred = machine_reason(m, side);
+    machine_sends(m, side, e);
+    m->inferred = TCP_PROVEN;
+}
+
+void machine_infer_receives(struct machine *m, unsigned side, enum tcp_event e) {
+    m->inferred = machine_reason(m, side);
+    machine_receives(m, side, e);
+    m->inferred = TCP_PROVEN;
+}
+
+enum tcp_inferred machine_reason(const struct machine *m, unsigned side) {
+    const struct tcp_endpoint *e = &m->c->end[side], *peer = &m->c->end[!side];
+    bool begun = machine_is(e, TCP_SYN_SEEN) || machine_is(peer, TCP_SYN_SEEN);
+    if (!begun && (e->state == TCP_CLOSED || peer->state == TCP_CLOSED))
+        return TCP_INFERRED_MIDSTREAM;
+    /* A direction that never reached the tap has no gap: it is not there at all. */
+    if (!machine_is(e, TCP_SEEN) || !machine_is(peer, TCP_SEEN))
+        return TCP_INFERRED_ONE_SIDED;
+    return TCP_INFERRED_GAP;
+}
+
+bool machine_crossing(const struct machine *m, unsigned side, uint64_t then_ns) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    /* Half as much again as the smoothed round trip, and the scheduling of a busy host. Unknown: 100 ms, half of
+     * the least RTO of Linux (TCP_RTO_MIN), so that a retransmission never counts as crossing. */
+    uint64_t guard_ns = d->rtt_us ? (uint64_t)d->rtt_us * 1500 + 5 * BASE_NS_PER_MS : 100 * BASE_NS_PER_MS;
+    return m->now_ns - then_ns < guard_ns;
+}
+
+void machine_finish(struct machine *m, enum tcp_cause cause) {
+    struct tcp_verdict *v = m->v;
+    for (unsigned i = 0; i < v->steps; i++)
+        v->step[i].cause = (uint8_t)cause;
+    /* A segment that takes one side through two states: its ACK, then its FIN (design 1.3). */
+    if (v->steps > 1 && cause == TCP_CAUSE_FIN)
+        for (unsigned i = 0; i + 1 < v->steps; i++)
+            v->step[i].cause = TCP_CAUSE_ACK;
+    for (unsigned side = 0; side < 2; side++)
+        machine_arm(m, side);
+}
+
+void tcp_init(struct tcp_connection *c) {
+    *c = (struct tcp_connection){.detail = {{.due_ns = BASE_NEVER_NS}, {.due_ns = BASE_NEVER_NS}}};
+}
+
+void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause, enum tcp_inferred inferred,
+             struct tcp_verdict *v) {
+    *v = (struct tcp_verdict){0};
+    struct machine m = {.c = c, .v = v, .now_ns = now_ns, .inferred = (uint8_t)inferred};
+    for (unsigned side = 0; side < 2; side++) {
+        machine_set(&m, side, TCP_CLOSED);
+        c->detail[side].due_ns = BASE_NEVER_NS;
+    }
+    for (unsigned i = 0; i < v->steps; i++)
+        v->step[i].cause = (uint8_t)cause;
+}
+
+uint64_t tcp_bytes(const struct tcp_connection *c, unsigned side) {
+    const struct tcp_endpoint *e = &c->end[side];
+    const struct tcp_detail *d = &c->detail[side];
+    if (!machine_is(e, TCP_SEEN))
+        return 0;
+    uint64_t n = ((uint64_t)d->wraps << 32) + e->nxt - d->first;
+    if (machine_is(e, TCP_FIN_SENT) && n > 0 && !tcp_before(e->nxt, d->fin))
+        n--; /* the FIN takes a sequence number (RFC 9293 section 3.4) */
+    return (int64_t)n < 0 ? 0 : n;
+}

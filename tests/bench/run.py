@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Make large captures, read them with bare libpcap and with spanwatch, and print how they compare.
+
+    run.py [--build DIR] [--scale X] [--modes LIST] [--runs N] [--folder DIR] [--no-peers]
+    run.py --counts-only ...       only check the counts, record by record (what ctest does, at a small scale)
+
+Each program reads each file from a warm page cache, in turn, N times; the table shows the medians of the wall time,
+its ratio to bare pcap_loop, packets a second, and the peak memory of one run that is not timed. Bytes a flow are
+anonymous memory (a mapped file is not counted) over the connections that are open at the end. Other tools that read
+captures join when they are installed. Exit status 1 when spanwatch counted other packets or connections than the
+generator wrote.
+"""
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DEFAULT_BUILD = os.path.join(HERE, "..", "..", "build")
+
+# name: (mode of the generator, connections, packets); None is the generator's default at scale 1
+CAPTURES = {
+    "churn": ("churn", 915_000, None),
+    "elephants": ("elephants", None, 10_000_000),
+    "million": ("million", 1_000_000, 10_000_000),
+    "million5": ("million", 5_000_000, 25_000_000),
+    "synflood": ("synflood", 1_000_000, None),
+}
+PEER_MEMORY = 6 << 30  # bytes of address space; some peers keep every packet
+
+
+def peers(path):
+    """Other readers of captures: (name, command), the installed ones."""
+    found = [
+        ("argus", ["argus", "-r", path, "-w", os.devnull]),
+        ("softflowd", ["softflowd", "-r", path]),
+        ("nfpcapd", ["nfpcapd", "-r", path, "-w", os.path.dirname(path)]),
+        ("tcptrace", ["tcptrace", path]),
+        ("tshark", ["tshark", "-n", "-q", "-r", path, "-z", "conv,tcp"]),
+    ]
+    return [(name, command) for name, command in found if shutil.which(command[0])]
+
+
+class Run:
+    """One run of a program: seconds, whether it went well, and (when watched) the peaks of its memory in bytes.
+
+    wait4's ru_maxrss would start at what this script held at the fork, so the kernel's own mark is polled."""
+
+    def __init__(self, command, timeout, watch_memory=False, limit=None):
+        self.peak_anonymous = self.peak_resident = 0
+        begin = time.monotonic()
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=limit and (lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))))
+        killer = threading.Timer(timeout, process.kill)
+        killer.start()
+        if watch_memory:
+            self._watch(process.pid)
+        self.ok = process.wait() == 0
+        self.seconds = time.monotonic() - begin
+        killer.cancel()
+
+    def _watch(self, pid):
+        """Poll until the process ends; it stays a zombie until it is waited for."""
+        while True:
+            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+                fields = dict(line.split(":", 1) for line in f if ":" in line)
+            if fields["State"].split()[0] in "ZX":
+                return
+            kib = {name: int(fields.get(name, "0").split()[0]) for name in ("RssAnon", "VmHWM")}
+            self.peak_anonymous = max(self.peak_anonymous, kib["RssAnon"] * 1024)
+            self.peak_resident = max(self.peak_resident, kib["VmHWM"] * 1024)
+            time.sleep(0.002)
+
+
+def generate(args, name, folder):
+    mode, connections, packets = CAPTURES[name]
+    path = os.path.join(folder, name + ".pcap")
+    command = [args.generate, "--seed", str(args.seed)]
+    if connections:
+        command += ["--connections", str(max(100, round(connections * args.scale)))]
+    if packets:
+        command += ["--packets", str(max(1000, round(packets * args.scale)))]
+    if name == "churn" and args.counts_only:
+        # slow enough for ports to be used again after TIME_WAIT, and with every kind of end
+        command += ["--rate", "300", "--rst-permille", "30", "--refused-permille", "30"]
+    subprocess.run(command + [mode, path], check=True)
+    with open(path + ".truth.json", encoding="ascii") as f:
+        return path, json.load(f)
+
+
+def read_stats(args, path):
+    command = [args.spanwatch, "read", "--format", "jsonl", "--records", "stats", path]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    stats = [r for r in map(json.loads, out.splitlines()) if r["type"] == "stats"]
+    return stats[-1] if stats else {}
+
+
+def read_records(args, path):
+    """What `read` wrote, counted: transitions, connections, and connections by end."""
+    command = [args.spanwatch, "read", "--format", "jsonl", "--linger", "120", path]
+    types, ends = Counter(), Counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            record = json.loads(line)
+            types[record["type"]] += 1
+            if record["type"] == "connection":
+                ends[record["end"]] += 1
+    if process.returncode != 0:
+        raise SystemExit(f"run.py: {' '.join(command)}: exit status {process.returncode}")
+    return types, ends
+
+
+def differences(truth, stats):
+    wanted = {"packets": truth["packets"], "tcp": truth["packets"], "connections": truth["connections"],
+              "flows_total": truth["connections"], "malformed": 0, "stray": 0, "duplicates": 0, "missed_bytes": 0}
+    return [f"{k} {stats.get(k)} instead of {v}" for k, v in wanted.items() if stats.get(k) != v]
+
+
+def record_differences(truth, types, ends):
+    wanted = {"connection": truth["connections"]}
+    if "transitions" in truth:
+        wanted["transition"] = truth["transitions"]
+    bad = [f"{k} records {types[k]} instead of {v}" for k, v in wanted.items() if types[k] != v]
+    written = truth["ends"]
+    expected = {"fin": written["fin"], "rst": written["rst"], "refused": written["refused"],
+                "open": written["open"] + written["half_open"]}
+    return bad + [f"end {k}: {ends[k]} instead of {v}" for k, v in expected.items() if ends[k] != v]
+
+
+def check(args, name, path, truth):
+    bad = differences(truth, read_stats(args, path))
+    if args.counts_only:
+        bad += record_differences(truth, *read_records(args, path))
+    for line in bad:
+        print(f"*** {name}: WRONG COUNT: {line}")
+    if not bad:
+        ends = ", ".join(f"{v} {k}" for k, v in truth["ends"].items() if v)
+        print(f"{name}: counts right: {truth['packets']} packets, {truth['connections']} connections ({ends})")
+    return not bad
+
+
+def measure(args, name, path, truth):
+    read = [args.spanwatch, "read", "--format"]
+    programs = [("pcap_loop", [args.pcap_loop, path], None)]
+    programs += [(f"spanwatch {f}", read + [f, path], None) for f in ("none", "report", "jsonl")]
+    if args.peers:
+        programs += [(n, c, PEER_MEMORY) for n, c in peers(path)]
+    timeout = {n: args.timeout if limit is None else args.peer_timeout for n, _, limit in programs}
+    memory = {n: Run(c, timeout[n], watch_memory=True, limit=limit) for n, c, limit in programs}
+    # of a peer, one run is enough
+    times = {n: [] if limit is None else [memory[n].seconds] for n, _, limit in programs}
+    for _ in range(args.runs):
+        for n, c, limit in programs:
+            if memory[n].ok and limit is None:
+                times[n].append(Run(c, args.timeout).seconds)
+    floor = statistics.median(times["pcap_loop"]) if times["pcap_loop"] else 0
+    is_open = truth["ends"]["open"] + truth["ends"]["half_open"]
+    for n, _, _ in programs:
+        if not memory[n].ok:
+            print(f"{name:10} {n:17} failed, or took more than {timeout[n]:.0f} s")
+            continue
+        seconds, run = statistics.median(times[n]), memory[n]
+        flow = f"{run.peak_anonymous / is_open:8.0f}" if is_open >= 10_000 and n.startswith("spanwatch") else " " * 8
+        print(f"{name:10} {n:17} {seconds:8.3f} {seconds / floor:7.2f} {truth['packets'] / seconds / 1e6:8.2f} "
+              f"{run.peak_resident / 2**20:9.1f} {run.peak_anonymous / 2**20:9.1f} {flow}", flush=True)
+    return all(memory[n].ok for n, _, limit in programs if limit is None)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=DEFAULT_BUILD, help="the build folder (default: build beside tests)")
+    for program in ("spanwatch", "generate", "pcap-loop"):
+        parser.add_argument("--" + program, help="the program, where it is not in the build folder")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the captures (1: 15.5 M packets of churn)")
+    parser.add_argument("--modes", default="churn,elephants,million,synflood", help="of " + ",".join(CAPTURES))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", help="keep the captures here (default: a temporary folder)")
+    parser.add_argument("--timeout", type=float, default=300, help="s for one run")
+    parser.add_argument("--peer-timeout", type=float, default=60, help="s for the one run of another tool")
+    parser.add_argument("--no-peers", dest="peers", action="store_false")
+    parser.add_argument("--counts-only", action="store_true")
+    args = parser.parse_args()
+    args.spanwatch = args.spanwatch or os.path.join(args.build, "spanwatch")
+    args.generate = args.generate or os.path.join(args.build, "tests", "spanwatch-bench-generate")
+    args.pcap_loop = args.pcap_loop or os.path.join(args.build, "tests", "spanwatch-bench-pcap-loop")
+    args.modes = args.modes.split(",")
+    unknown = [m for m in args.modes if m not in CAPTURES]
+    if unknown or args.runs < 1 or args.scale <= 0:
+        parser.error("unknown mode " + unknown[0] if unknown else "--runs and --scale must be above 0")
+    for path in (args.spanwatch, args.generate, args.pcap_loop):
+        if not os.access(path, os.X_OK):
+            parser.error(f"{path} is not there: build first, or name the build folder with --build")
+    return args
+
+
+def main():
+    args = arguments()
+    right = True
+    with tempfile.TemporaryDirectory(prefix="spanwatch-bench-") as temporary:
+        folder = args.folder or temporary
+        os.makedirs(folder, exist_ok=True)
+        if not args.counts_only:
+            print(f"{'capture':10} {'program':17} {'seconds':>8} {'ratio':>7} {'Mpackets':>8} {'RSS MiB':>9} "
+                  f"{'anon MiB':>9} {'B/flow':>8}   (medians of {args.runs}; Mpackets a second)")
+        for name in args.modes:
+            path, truth = generate(args, name, folder)
+            if not args.counts_only:
+                right = measure(args, name, path, truth) and right
+            right = check(args, name, path, truth) and right
+            if not args.folder:
+                os.unlink(path)
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

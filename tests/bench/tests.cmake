@@ -1,0 +1,17 @@
+# The benchmark: tests/bench/run.py makes captures and times their reading; ctest only checks the counts, at a small scale.
+add_executable(spanwatch-bench-generate ${CMAKE_CURRENT_LIST_DIR}/generate.c ${CMAKE_CURRENT_LIST_DIR}/frames.c)
+add_executable(spanwatch-bench-pcap-loop ${CMAKE_CURRENT_LIST_DIR}/pcap_loop.c)
+foreach(program spanwatch-bench-generate spanwatch-bench-pcap-loop)
+  target_link_libraries(${program} PRIVATE spanwatch_flags)
+  target_compile_options(${program} PRIVATE -O2) # in every kind of build: the captures are large
+endforeach()
+target_link_libraries(spanwatch-bench-pcap-loop PRIVATE PkgConfig::PCAP)
+
+if(Python3_FOUND)
+  add_test(NAME bench_counts
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/run.py --counts-only --scale 0.002
+                   --modes churn,elephants,million,synflood --spanwatch $<TARGET_FILE:spanwatch>
+                   --generate $<TARGET_FILE:spanwatch-bench-generate>
+                   --pcap-loop $<TARGET_FILE:spanwatch-bench-pcap-loop>)
+  set_tests_properties(bench_counts PROPERTIES LABELS bench TIMEOUT 120)
+endif()

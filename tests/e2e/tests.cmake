@@ -1,0 +1,14 @@
+# Real kernels: live between two network namespaces of the test's own (root), and recorded ones beside the repository.
+if(Python3_FOUND)
+  add_test(NAME e2e_judge COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_judge.py)
+  set_tests_properties(e2e_judge PROPERTIES LABELS e2e TIMEOUT 60)
+
+  add_test(NAME e2e_twin COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/twin.py
+                                 --spanwatch $<TARGET_FILE:spanwatch>)
+  # runs alone: what competes for the processor moves frames and samples apart
+  set_tests_properties(e2e_twin PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 180 RUN_SERIAL TRUE)
+
+  add_test(NAME e2e_kernel_truth COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/kernel_truth.py
+                                         --spanwatch $<TARGET_FILE:spanwatch>)
+  set_tests_properties(e2e_kernel_truth PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 600)
+endif()
