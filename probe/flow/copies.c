@@ -9,28 +9,25 @@
  */
 #include "tracker.h"
 
-enum { COPY_US = 50000, COPY_BARE_US = 3000 };
+enum { COPY_NS = 50000000, COPY_BARE_NS = 3000000 };
 
-static uint32_t mix(uint32_t h, uint32_t v) {
-    h = (h ^ v) * 0x9e3779b1u;
-    return h ^ h >> 15;
+static uint64_t mix(uint64_t h, uint64_t v) {
+    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
 }
 
-uint32_t copies_signature(const struct segment *s, uint32_t hash) {
-    uint32_t h = mix(hash, s->seq);
-    h = mix(h, s->ack);
-    h = mix(h, (uint32_t)s->ip_id << 16 | s->checksum);
-    h = mix(h, (uint32_t)s->window << 16 | (uint32_t)s->flags << 8 | (s->src_port > s->dst_port));
+uint64_t copies_signature(const struct segment *s, uint32_t hash) {
+    uint64_t h = mix(hash, (uint64_t)s->seq << 32 | s->ack);
+    h = mix(h, (uint64_t)s->ip_id << 48 | (uint64_t)s->checksum << 32 | (uint32_t)s->window << 16 | (uint32_t)s->flags << 8 |
+                   (s->src_port > s->dst_port));
     return mix(h, s->payload);
 }
 
-bool copies_is_copy(struct copies *c, const struct segment *s, uint32_t signature) {
-    uint32_t now_us = (uint32_t)(s->ts_ns / 1000);
-    uint32_t i = signature % COPIES_SLOTS;
+bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature) {
+    struct copies_slot *slot = &c->slot[signature % COPIES_SLOTS];
     bool marked = s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP);
-    bool copy = c->slot[i].signature == signature && now_us - c->slot[i].time_us <= (marked ? COPY_US : COPY_BARE_US);
-    c->slot[i].signature = signature;
-    if (!copy)
-        c->slot[i].time_us = now_us;
-    return copy;
+    if (slot->signature == signature && s->ts_ns - slot->ts_ns <= (marked ? COPY_NS : COPY_BARE_NS))
+        return true;
+    *slot = (struct copies_slot){signature, s->ts_ns};
+    return false;
 }

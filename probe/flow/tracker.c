@@ -299,7 +299,7 @@ static bool is_stray(const struct segment *s) {
            (s->flags & (SEGMENT_SYN | SEGMENT_FIN)) == (SEGMENT_SYN | SEGMENT_FIN);
 }
 
-static void take_segment(struct flow_tracker *t, const struct segment *s, const struct flow_key *k, uint32_t signature) {
+static void take_segment(struct flow_tracker *t, const struct segment *s, const struct flow_key *k, uint64_t signature) {
     t->counters.tcp++;
     if (copies_is_copy(t->copies, s, signature)) {
         t->counters.duplicates++;
@@ -358,11 +358,11 @@ static void run_timer(struct flow_tracker *t, uint32_t index) {
 
 /* now_ns moves with the timers, so that each is seen at its own time. */
 static void run_timers(struct flow_tracker *t, uint64_t until_ns) {
+    uint64_t deadline_ns;
     uint32_t index;
-    while ((index = wheel_next(&t->wheel, until_ns)) != FLOW_NONE) {
-        uint64_t due = due_ns(pool_at(&t->pool, index));
-        if (due <= until_ns && due > t->now_ns)
-            t->now_ns = due;
+    while ((index = wheel_next(&t->wheel, until_ns, &deadline_ns)) != FLOW_NONE) {
+        if (deadline_ns > t->now_ns)
+            t->now_ns = deadline_ns;
         run_timer(t, index);
     }
     if (until_ns > t->now_ns)
@@ -401,7 +401,7 @@ static uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
 
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n) {
     struct flow_key key[CAPTURE_BATCH];
-    uint32_t signature[CAPTURE_BATCH];
+    uint64_t signature[CAPTURE_BATCH];
     for (size_t i = 0; i < n; i++) {
         if (verdict[i] != DECODE_TCP && verdict[i] != DECODE_ICMP)
             continue;

@@ -132,18 +132,19 @@ void wheel_fini(struct wheel *w);
 /* Look at flow `index` at deadline_ns at the latest; replaces an earlier call. -1: memory is short. */
 int wheel_set(struct wheel *w, uint32_t index, uint64_t deadline_ns);
 void wheel_remove(struct wheel *w, uint32_t index);
-/* The next flow whose deadline is at or before now_ns, taken out of the wheel; FLOW_NONE. In order of deadline, then serial. */
-uint32_t wheel_next(struct wheel *w, uint64_t now_ns);
+/* The next flow whose deadline is at or before now_ns, taken out of the wheel, and that deadline; FLOW_NONE. In order of deadline, then
+ * serial. */
+uint32_t wheel_next(struct wheel *w, uint64_t now_ns, uint64_t *deadline_ns);
 
 /* ---- copies.c: the second copy of a packet (both SPAN ports mirrored, a packet before and after a router) ---- */
 enum { COPIES_SLOTS = 1 << 15 };
 struct copies {
-    struct {
-        uint32_t signature, time_us;
+    struct copies_slot {
+        uint64_t signature, ts_ns;
     } slot[COPIES_SLOTS];
 };
-uint32_t copies_signature(const struct segment *s, uint32_t hash);
-bool copies_is_copy(struct copies *c, const struct segment *s, uint32_t signature);
+uint64_t copies_signature(const struct segment *s, uint32_t hash);
+bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature);
 
 /* ---- roles.c: who is the client ---- */
 struct roles { /* servers learned by their SYN-ACKs; forgets the oldest of a bucket */

@@ -168,7 +168,7 @@ static bool turn(struct wheel *w, uint64_t limit) {
     return true;
 }
 
-uint32_t wheel_next(struct wheel *w, uint64_t now_ns) {
+uint32_t wheel_next(struct wheel *w, uint64_t now_ns, uint64_t *deadline_ns) {
     uint64_t limit = now_ns >> WHEEL_TICK_BITS;
     while (w->due == 0 || w->heap[0].deadline_ns > now_ns) {
         if (w->due > 0 && w->heap[0].deadline_ns >> WHEEL_TICK_BITS >= limit)
@@ -177,6 +177,7 @@ uint32_t wheel_next(struct wheel *w, uint64_t now_ns) {
             return FLOW_NONE;
     }
     uint32_t index = w->heap[0].index;
+    *deadline_ns = w->heap[0].deadline_ns;
     struct flow *f = pool_at(w->pool, index);
     heap_drop(w, 0);
     f->wheel_slot = WHEEL_OUT;

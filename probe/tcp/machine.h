@@ -28,6 +28,9 @@ void machine_infer_receives(struct machine *m, unsigned side, enum tcp_event e);
 /* The one setter: state, time, step. */
 void machine_set(struct machine *m, unsigned side, enum tcp_state next);
 
+/* What the ACK of a segment has moved is told before what its FIN moves: the next move opens a step. */
+void machine_next_part(struct machine *m);
+
 /* Close the verdict: causes of its steps, by the segment (design 1.3). */
 void machine_finish(struct machine *m, enum tcp_cause cause);
 

@@ -11,7 +11,7 @@ enum {
     FIRST_RTO_MS = 1000, /* RFC 6298 (2.1); Linux TCP_TIMEOUT_INIT for SYN and SYN-ACK */
     GIVEN_UP_TRIES = 3,  /* unanswered repetitions after which silence means that the sender is gone */
     DEAF_TRIES = 2,      /* unanswered repetitions after which the other end is out of reach */
-    MIN_RTO_MS = 200,    /* Linux TCP_RTO_MIN */
+    PATIENCE_MS = 10000, /* four doublings of Linux's least RTO (TCP_RTO_MIN, 200 ms) and more */
     BURST_MS = 10,       /* repetitions closer than this belong to one round */
     RST_DOUBT_MS = 1000  /* a live receiver challenges a doubtful RST at once (RFC 5961 section 3.2) */
 };
@@ -28,6 +28,11 @@ static uint64_t with_slack(uint64_t interval_ns) {
 uint64_t machine_first_rto_ns(const struct machine *m, unsigned side) {
     uint64_t rtt_ns = (uint64_t)m->c->detail[!side].rtt_us * 1000;
     return with_slack(rtt_ns * 3 > ms(FIRST_RTO_MS) ? rtt_ns * 3 : ms(FIRST_RTO_MS));
+}
+
+/* After how many unanswered repetitions silence means that the sender is gone; fewer where the host is known to try less. */
+static unsigned given_up_tries(unsigned configured) {
+    return configured > 0 && configured < GIVEN_UP_TRIES ? configured : GIVEN_UP_TRIES;
 }
 
 void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind) {
@@ -97,14 +102,6 @@ static uint64_t next_interval_ns(const struct machine *m, unsigned side, unsigne
     return with_slack(interval_ns > max_ns ? max_ns : interval_ns);
 }
 
-static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
-    const struct tcp_detail *d = &m->c->detail[side];
-    /* No repetition yet: RFC 6298 section 5.7 falls back to 3 s, and older hosts start with that. */
-    if (d->tries == 0)
-        return d->tried_ns + with_slack(ms(3 * FIRST_RTO_MS));
-    return d->tried_ns + next_interval_ns(m, side, m->rules->timers[side]->syn_linear);
-}
-
 /* How long Linux goes on repeating from one second on, doubling: 63 s for five times. */
 static uint64_t doubling_ns(unsigned retries, uint64_t max_ns) {
     uint64_t total = 0, interval = ms(FIRST_RTO_MS);
@@ -115,6 +112,15 @@ static uint64_t doubling_ns(unsigned retries, uint64_t max_ns) {
     return total;
 }
 
+/* Without a repetition the settings alone tell: 131 s, of which the first intervals are equal (tcp_syn_linear_timeouts). */
+static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
+    const struct tcp_detail *d = &m->c->detail[side];
+    const struct tcp_timers *t = m->rules->timers[side];
+    if (d->tries == 0)
+        return d->tried_ns + t->syn_linear * ms(FIRST_RTO_MS) + doubling_ns(t->syn_retries, t->rto_max_ns);
+    return d->tried_ns + next_interval_ns(m, side, t->syn_linear);
+}
+
 /* A passive end repeats its SYN-ACK after a second; if not, it keeps no state (SYN cookies). Crossed SYNs leave a
  * socket behind, which goes on trying as an active one does. */
 static uint64_t syn_ack_due_ns(const struct machine *m, unsigned side) {
@@ -122,40 +128,35 @@ static uint64_t syn_ack_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_timers *t = m->rules->timers[side];
     if (d->trying == TCP_TRY_SYN)
         return d->tried_ns + with_slack(doubling_ns(t->syn_retries, t->rto_max_ns));
-    return d->tried_ns + (d->tries == 0 ? with_slack(ms(FIRST_RTO_MS)) : next_interval_ns(m, side, 0));
+    const struct tcp_detail *pd = &m->c->detail[!side];
+    uint64_t due = d->tried_ns + (d->tries == 0 ? with_slack(ms(FIRST_RTO_MS)) : next_interval_ns(m, side, 0));
+    /* Asked again and again, it has no time to repeat by itself; its back-off goes on as far as the client's does. */
+    uint64_t asked = pd->trying == TCP_TRY_SYN && pd->tries > 0 ? d->tried_ns + next_interval_ns(m, !side, 0) : 0;
+    return asked > due ? asked : due;
 }
 
-/* Linux gives up when as much time has passed as `retries` doublings of the least RTO take (retransmits_timed_out()). */
-static uint64_t give_up_ns(const struct machine *m, unsigned side) {
-    uint64_t total = 0, interval = ms(MIN_RTO_MS), max_ns = m->rules->timers[side]->rto_max_ns;
-    for (unsigned i = 0; i <= m->rules->timers[side]->orphan_retries; i++) {
-        total += interval;
-        interval = interval * 2 > max_ns ? max_ns : interval * 2;
-    }
-    return with_slack(total);
-}
-
-/* When to look at an unanswered FIN: where its next repetition is overdue; and where the tap misses packets, that alone tells
- * that the answer was given. Without a repetition, at the time at which Linux gives up. */
+/* When to look at an unanswered FIN: where its next repetition is overdue. Where the tap is known to miss packets that alone tells that the answer
+ * was given; elsewhere only a silence in which several repetitions should have passed does. */
 static uint64_t fin_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
-    uint64_t first_ns = machine_first_rto_ns(m, side);
-    if (d->tries >= GIVEN_UP_TRIES)
-        return d->tried_ns + next_interval_ns(m, side, 0);
-    if (!m->rules->tap_loses)
-        return d->tried_ns + give_up_ns(m, side);
-    uint64_t next_ns = d->tries == 0 ? first_ns : next_interval_ns(m, side, 0);
-    return d->tried_ns + (next_ns < first_ns ? first_ns : next_ns);
+    uint64_t patience_ns = machine_first_rto_ns(m, side);
+    if (!m->rules->tap_loses && patience_ns < with_slack(ms(PATIENCE_MS)))
+        patience_ns = with_slack(ms(PATIENCE_MS));
+    uint64_t next_ns = d->tries == 0 ? 0 : next_interval_ns(m, side, 0);
+    bool given_up = d->tries >= given_up_tries(m->rules->timers[side]->orphan_retries);
+    return d->tried_ns + (given_up || next_ns > patience_ns ? next_ns : patience_ns);
 }
 
 /* In ESTABLISHED and CLOSE_WAIT nothing runs out, unless something is repeated in vain. */
 static uint64_t open_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
     bool repeats = d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE || d->trying == TCP_TRY_PROBE;
-    if (!repeats || d->tries < GIVEN_UP_TRIES)
+    unsigned configured = d->trying == TCP_TRY_KEEPALIVE ? m->rules->timers[side]->keepalive_probes : m->rules->timers[side]->retries2;
+    if (!repeats || d->tries < given_up_tries(configured))
         return BASE_NEVER_NS;
+    uint64_t interval_ns = d->interval_us ? (uint64_t)d->interval_us * 1000 : m->rules->timers[side]->keepalive_intvl_ns;
     if (d->trying == TCP_TRY_KEEPALIVE)
-        return d->tried_ns + with_slack((uint64_t)d->interval_us * 1000);
+        return d->tried_ns + with_slack(interval_ns);
     return d->tried_ns + next_interval_ns(m, side, 0);
 }
 
@@ -219,7 +220,7 @@ static void syn_received_over(struct machine *m, unsigned side) {
 /* No (further) retransmission of the FIN came: it was acknowledged unseen, or its sender has given up. */
 static void fin_over(struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
-    if (d->tries >= GIVEN_UP_TRIES || !m->rules->tap_loses) {
+    if (d->tries >= given_up_tries(m->rules->timers[side]->orphan_retries)) {
         run_out(m, side, TCP_CAUSE_TIMEOUT_RETRANSMIT);
         return;
     }

@@ -140,35 +140,57 @@ static void guess_fin(struct machine *m, unsigned side, uint32_t fin) {
         return;
     e->flags |= TCP_FIN_SENT | TCP_FIN_GUESSED;
     m->c->detail[side].fin = fin;
+    if (machine_is(&m->c->end[!side], TCP_FIN_SENT)) /* the segment that was missed has acknowledged the other FIN, most likely */
+        machine_infer_receives(m, !side, TCP_EVENT_ACK_OF_FIN);
     machine_infer_sends(m, side, TCP_EVENT_FIN);
     m->c->end[!side].flags |= TCP_FIN_TAKEN;
     machine_infer_receives(m, !side, TCP_EVENT_FIN);
     machine_first_try(m, side, TCP_TRY_FIN);
 }
 
-/* An acknowledgement of octets that the tap has not seen: believed when it is repeated or exceeded. False: not yet. */
-static bool confirm_ahead(struct machine *m) {
-    struct tcp_endpoint *peer = &m->c->end[!m->from];
-    struct tcp_detail *d = &m->c->detail[m->from];
-    uint32_t ack = m->s->ack, missing = ack - peer->nxt;
-    if (machine_is(peer, TCP_SEEN) && (d->ahead_kind != TCP_AHEAD_ACK || tcp_before(ack, d->ahead))) {
-        d->ahead_kind = TCP_AHEAD_ACK;
-        d->ahead = ack;
-        return false;
-    }
+/* Octets of `side` up to `end` were sent, though the tap has not seen them. */
+static void take_unseen(struct machine *m, unsigned side, uint32_t end) {
+    struct tcp_endpoint *e = &m->c->end[side];
+    m->v->missed += end - e->nxt;
+    m->v->facts |= TCP_FACT_GAP;
+    note_wrap(&m->c->detail[side], e->nxt, end);
+    e->nxt = end;
+    close_hole(e);
+}
+
+/* The acknowledgement that waited to be confirmed is: by a later one, or by a segment that follows what it covers. */
+static void settle_ahead(struct machine *m, unsigned acker, uint32_t reached) {
+    struct tcp_detail *d = &m->c->detail[acker];
+    if (d->ahead_kind != TCP_AHEAD_ACK || tcp_before(reached, d->ahead))
+        return;
     d->ahead_kind = TCP_AHEAD_NONE;
-    if (machine_is(peer, TCP_SEEN)) {
-        m->v->missed += missing;
-        m->v->facts |= TCP_FACT_GAP;
-        note_wrap(&m->c->detail[!m->from], peer->nxt, ack);
-    } else if (!machine_is(peer, TCP_SYN_SEEN) && !machine_is(&m->c->end[m->from], TCP_ACKING)) {
-        m->c->detail[!m->from].first = ack;
+    if (tcp_before(m->c->end[!acker].nxt, d->ahead))
+        take_unseen(m, !acker, d->ahead);
+}
+
+/* An acknowledgement of octets that the tap has not seen: believed when it is repeated or exceeded. False: not yet.
+ * One octet alone is a FIN that was missed, as nobody forges that, and the last ACK of a connection is not repeated. */
+static bool confirm_ahead(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    struct tcp_detail *d = &m->c->detail[m->from];
+    uint32_t ack = m->s->ack;
+    if (!machine_is(peer, TCP_SEEN)) { /* one direction only: all that is known of the other end */
+        if (!machine_is(peer, TCP_SYN_SEEN) && !machine_is(me, TCP_ACKING))
+            m->c->detail[!m->from].first = ack;
+        peer->nxt = peer->contiguous = ack;
+        return true;
     }
-    peer->nxt = ack;
-    close_hole(peer);
-    if (missing == 1 && machine_is(peer, TCP_SEEN))
+    settle_ahead(m, m->from, ack);
+    if (peer->nxt == ack)
+        return true;
+    if (ack - peer->nxt == 1 && !machine_is(peer, TCP_FIN_SENT)) {
+        take_unseen(m, !m->from, ack);
         guess_fin(m, !m->from, ack);
-    return true;
+        return true;
+    }
+    d->ahead_kind = TCP_AHEAD_ACK;
+    d->ahead = ack;
+    return false;
 }
 
 /* Take the acknowledgement and the window. False when it acknowledges what was never seen, unconfirmed. */
@@ -297,10 +319,13 @@ static void send_fin(struct machine *m) {
     machine_first_try(m, m->from, TCP_TRY_FIN);
 }
 
-/* The receiver takes a FIN only behind all that was sent before it (RFC 9293 3.10.7.4, eighth). */
+/* The receiver takes a FIN only behind all that was sent before it (RFC 9293 3.10.7.4, eighth). Where the tap misses packets, a hole
+ * is its own rather than the receiver's. */
 static void deliver_fin(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    if (!machine_is(me, TCP_FIN_SENT) || machine_is(me, TCP_HOLE) || machine_is(peer, TCP_FIN_TAKEN | TCP_DEAF))
+    if (!machine_is(me, TCP_FIN_SENT) || machine_is(peer, TCP_FIN_TAKEN | TCP_DEAF))
+        return;
+    if (machine_is(me, TCP_HOLE) && !m->rules->tap_loses)
         return;
     if (peer->state == TCP_CLOSED || peer->state == TCP_SYN_SENT)
         return;
@@ -349,6 +374,7 @@ void machine_ordinary(struct machine *m) {
         machine_heard(m, m->from);
         if (s->payload > 0 && machine_is(me, TCP_FIN_SENT) && !tcp_before(s->seq, m->c->detail[m->from].fin))
             fin_unsent(m);
+        settle_ahead(m, !m->from, s->seq);
         uint32_t before = me->nxt;
         bool seen = machine_is(me, TCP_SEEN);
         place(m);
@@ -365,6 +391,7 @@ void machine_ordinary(struct machine *m) {
         synchronize(m);
         acknowledge_fin(m);
     }
+    machine_next_part(m);
     if (s->flags & SEGMENT_FIN)
         send_fin(m);
     if ((s->flags & SEGMENT_FIN) || (hole && !machine_is(me, TCP_HOLE)))

@@ -88,7 +88,9 @@ def generate(args, name, folder):
     if connections:
         command += ["--connections", str(max(100, round(connections * args.scale)))]
     if packets:
-        command += ["--packets", str(max(1000, round(packets * args.scale)))]
+        # of long flows never less than a million: a packet wrongly taken for a copy shows only among many
+        least = 1_000_000 if name == "elephants" else 1000
+        command += ["--packets", str(max(least, round(packets * args.scale)))]
     if name == "churn" and args.counts_only:
         # slow enough for ports to be used again after TIME_WAIT, and with every kind of end
         command += ["--rate", "300", "--rst-permille", "30", "--refused-permille", "30"]

@@ -46,6 +46,7 @@ static void test_ipv4_options(void **state) {
         {DECODE_TCP,
          {0x94, 4, 0, 0, 0, 0xff, 0xff, 0xff}}, /* router alert; rubbish after the end */
         {DECODE_TCP, {7, 8, 4, 0, 0, 0, 0, 0}},
+        {DECODE_TCP, {1, 1, 1, 1, 1, 1, 7, 2}},
         {DECODE_MALFORMED, {7, 9, 4, 0, 0, 0, 0, 0}},
         {DECODE_MALFORMED, {7, 1, 0, 0, 0, 0, 0, 0}},
         {DECODE_MALFORMED, {1, 1, 1, 1, 1, 1, 1, 7}},
@@ -171,10 +172,13 @@ static void test_encrypted_or_nothing(void **state) {
 
 static void test_authentication_header(void **state) {
     static const uint8_t ah[24] = {PROTOCOL_TCP, 4}, no_length[8] = {PROTOCOL_TCP, 0};
+    static const uint8_t least[12] = {PROTOCOL_TCP, 1};
     struct segment s;
     assert_int_equal(decode_extended(state, AH, ah, 24, &s), DECODE_TCP);
     assert_tcp(&s, 6, 3);
     assert_int_equal(decode_extended(state, AH, no_length, 8, &s), DECODE_MALFORMED);
+    assert_int_equal(decode_extended(state, AH, least, 12, &s), DECODE_TCP);
+    assert_tcp(&s, 6, 3);
 
     struct build b = {.n = 0};
     put_ipv4(&b, AH, 24 + 20);
