@@ -9,8 +9,7 @@
 #include "walk.h"
 
 enum {
-    MAX_STEPS =
-        24, /* twice what the deepest sensible nesting takes; a packet beyond is not followed */
+    MAX_STEPS = 24, /* twice the deepest sensible nesting; a packet beyond is not followed */
     ETHERNET_HEADER = 14,
     IPV4_HEADER = 20,
     TCP_HEADER = 20

@@ -162,8 +162,7 @@ static void follow_route(struct walk *w, uint32_t length) {
         w->ip.exact = false;
 }
 
-/* A mobile host away from home: both ends count, and sum, the home address (RFC 6275 section 6.3).
- */
+/* A mobile host away from home: both ends count, and sum, its home address (RFC 6275, 6.3). */
 static void follow_home(struct walk *w, uint32_t length) {
     enum { OPTION_HOME_ADDRESS = 0xc9 };
     const uint8_t *home = find_option(w, length, OPTION_HOME_ADDRESS, 16);
