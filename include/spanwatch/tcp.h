@@ -145,6 +145,12 @@ struct tcp_rules {
 void tcp_init(struct tcp_connection *c);
 
 /*
+ * The short way, for nearly all segments: both ends ESTABLISHED, nothing repeated, missing or doubted, and this one in order. Touches end[]
+ * only (and an RTT sample once a round trip). False: not such a segment, nothing was changed; ask tcp_segment.
+ */
+bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment *s);
+
+/*
  * One segment from side `from`. When the verdict has TCP_FACT_NEW_SYN nothing was changed: the caller ends this
  * connection with tcp_end() and begins another. Copies are removed before.
  */

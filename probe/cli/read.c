@@ -67,7 +67,7 @@ static int close_output(struct read_output *out, struct base_error *error) {
 /* What the files say was lost while they were made: a reader of the records must know. */
 static void tell_drops(struct read_job *job, struct store_jsonl *lines, struct record_stats *s) {
     struct record_gap gap = {.ts_ns = s->ts_ns,
-                             .from_ns = job->pipe.first_ns,
+                             .from_ns = job->pipe.path.first_ns,
                              .to_ns = s->ts_ns,
                              .lost = s->kernel_drops + s->interface_drops,
                              .what = RECORD_GAP_PACKETS,
@@ -86,11 +86,11 @@ static void run(struct read_job *job, struct store_jsonl *lines, struct record_s
     read_pipe_run(p);
     cli_progress_stop(&p->progress);
     read_pipe_stats(p, s);
-    s->ts_ns = flow_now(p->tracker);
+    s->ts_ns = flow_now(p->path.tracker);
     tell_drops(job, lines, s);
     if (s->packets == 0)
         return;
-    flow_finish(p->tracker, job->options->linger_ns);
+    flow_finish(p->path.tracker, job->options->linger_ns);
     read_pipe_stats(
         p, &at_end); /* what is open is judged at the last packet; the linger's records count */
     s->transitions = at_end.transitions;
@@ -132,7 +132,7 @@ static int print_report(struct read_job *job, struct store_report *report,
     int fd = fileno(job->output.file);
     struct store_report_input in = {.files = job->options->files,
                                     .file_count = job->options->file_count,
-                                    .first_ns = job->pipe.first_ns,
+                                    .first_ns = job->pipe.path.first_ns,
                                     .last_ns = stats->ts_ns};
     if (capture_faults(job->pipe.capture, &fault) > 0)
         in.fault = &fault;
@@ -185,13 +185,13 @@ static bool tell_faults(const struct read_pipe *p) {
         base_error_print(&first);
     if (faults > 1)
         base_warn("%zu more faults in the captures", faults - 1);
-    size_t unfiltered = p->filter != NULL ? cli_filter_faults(p->filter, &first) : 0;
+    size_t unfiltered = p->path.filter != NULL ? cli_filter_faults(p->path.filter, &first) : 0;
     if (unfiltered > 0)
         base_error_print(&first);
-    if (p->unknown_links > 0)
+    if (p->path.unknown_links > 0)
         base_warn(
             "%llu packets were not looked into: the first is of link type %u, which is not decoded",
-            (unsigned long long)p->unknown_links, p->unknown_link);
+            (unsigned long long)p->path.unknown_links, p->path.unknown_link);
     return faults > 0 || unfiltered > 0;
 }
 
@@ -228,7 +228,7 @@ static enum cli_status work(struct read_job *job) {
         return CLI_FAILED;
     }
     job->context = (struct record_context){
-        .probe = job->name, .services = job->services, .decoder = job->pipe.decoder};
+        .probe = job->name, .services = job->services, .decoder = job->pipe.path.decoder};
     int result = run_job(job, &error);
     cli_progress_stop(&job->pipe.progress);
     if (result == 0)

@@ -7,23 +7,13 @@
 #ifndef CLI_READ_H
 #define CLI_READ_H
 
-#include "cli.h"
-#include "filter.h"
+#include "pipe.h"
 #include "progress.h"
 
 struct read_pipe {
     struct capture *capture;
-    struct decoder *decoder;
-    struct flow_tracker *tracker;
-    struct cli_filter *filter; /* NULL: every packet */
-    const struct service_table *services;
+    struct cli_pipe path;
     struct cli_progress progress;
-    struct record_stats stats; /* what is counted before the tracker */
-    uint64_t first_ns;         /* of the first packet; 0 before it */
-    uint64_t unknown_links;    /* packets of a link type that is not decoded */
-    uint16_t unknown_link;     /* the first such type */
-    struct segment segment[CAPTURE_BATCH];
-    uint8_t verdict[CAPTURE_BATCH];
 };
 
 /* Open the files; -1 with `error` where one cannot be used. read_pipe_close after either. */
@@ -34,7 +24,8 @@ int read_pipe_start(struct read_pipe *p, const struct cli_config *config,
                     const struct service_table *services, event_sink *sink, void *context,
                     struct base_error *error);
 
-/* Decode the next packets into segment[] and verdict[]: their number, 0 at the end of all files. */
+/* Decode the next packets into path.segment[] and path.verdict[]: their number, 0 at the end of all
+ * files. */
 size_t read_pipe_next(struct read_pipe *p);
 
 /* All packets into the tracker. */

@@ -38,7 +38,7 @@ static bool is_beyond(struct cut *cut, uint64_t now_ns, uint64_t ts_ns) {
 static void feed(struct read_pipe *p, struct cut *cut, size_t from, size_t to) {
     if (from == to)
         return;
-    flow_batch(p->tracker, p->segment + from, p->verdict + from, to - from);
+    flow_batch(p->path.tracker, p->path.segment + from, p->path.verdict + from, to - from);
     cut->fed = true;
 }
 
@@ -48,11 +48,11 @@ static bool feed_until(struct read_pipe *p, struct cut *cut) {
     while ((n = read_pipe_next(p)) > 0) {
         size_t from = 0;
         for (size_t i = 0; i < n; i++) {
-            if (p->segment[i].ts_ns <= cut->at_ns && cut->leaps == 0)
+            if (p->path.segment[i].ts_ns <= cut->at_ns && cut->leaps == 0)
                 continue;
             feed(p, cut, from, i); /* near the cut packets go one by one, since the clock decides */
             from = i;
-            if (is_beyond(cut, flow_now(p->tracker), p->segment[i].ts_ns))
+            if (is_beyond(cut, flow_now(p->path.tracker), p->path.segment[i].ts_ns))
                 return true;
         }
         feed(p, cut, from, n);
@@ -70,7 +70,7 @@ static int find_end(const struct read_job *job, uint64_t *end_ns, struct base_er
             read_pipe_start(&pipe, &job->config, job->services, read_ignore_event, NULL, error);
     if (result == 0) {
         read_pipe_run(&pipe);
-        *end_ns = flow_now(pipe.tracker);
+        *end_ns = flow_now(pipe.path.tracker);
     }
     read_pipe_close(&pipe);
     return result;
@@ -102,10 +102,10 @@ static bool reach(struct read_job *job, uint64_t *at_ns) {
     struct read_pipe *p = &job->pipe;
     struct cut cut = {.at_ns = *at_ns};
     bool goes_on = feed_until(p, &cut);
-    uint64_t last_ns = flow_now(p->tracker);
+    uint64_t last_ns = flow_now(p->path.tracker);
     cli_progress_stop(&p->progress);
     if (!cut.fed && goes_on)
-        return tell_outside("before the first packet", p->first_ns);
+        return tell_outside("before the first packet", p->path.first_ns);
     if (!cut.fed) {
         base_warn("--at: the capture has no packets: there is nothing to show");
         return false;
@@ -115,7 +115,7 @@ static bool reach(struct read_job *job, uint64_t *at_ns) {
     if (!goes_on && *at_ns > last_ns && *at_ns - last_ns > job->options->linger_ns)
         return tell_outside("later than the last packet and --linger", last_ns);
     if (*at_ns > last_ns)
-        flow_advance(p->tracker, *at_ns);
+        flow_advance(p->path.tracker, *at_ns);
     return true;
 }
 
@@ -125,7 +125,7 @@ static int write_lines(struct read_job *job, struct base_error *error) {
         store_jsonl_new(&job->context, fileno(out->file), out->name, STORE_ALL);
     if (lines == NULL)
         return base_error_set(error, out->name, "out of memory");
-    flow_each_open(job->pipe.tracker, store_jsonl_row, lines);
+    flow_each_open(job->pipe.path.tracker, store_jsonl_row, lines);
     int result = store_jsonl_end(lines, error);
     store_jsonl_free(lines);
     return result;
@@ -136,7 +136,7 @@ static int write_table(struct read_job *job, uint64_t at_ns, struct base_error *
     if (table == NULL)
         return base_error_set(error, job->output.name,
                               "no memory, or no temporary file, for the table's rows");
-    flow_each_open(job->pipe.tracker, store_table_row, table);
+    flow_each_open(job->pipe.path.tracker, store_table_row, table);
     int result = store_table_print(table, at_ns, job->output.file, error);
     store_table_free(table);
     return result;

@@ -1,36 +1,9 @@
 /*
- * The pipeline of `read`: capture, filter, decode, track.
+ * The pipeline of `read`: capture files into the path of packets.
  *
- * Input: capture files. Output: events to a sink, counters. A batch of packets goes through each
- * stage in turn, so that each stage's code and tables stay in the cache. Owner: one thread. Nothing
- * is allocated for a packet.
+ * Input: capture files. Output: events to a sink, counters. Owner: one thread.
  */
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
-
 #include "read.h"
-
-enum {
-    FIRST_EPHEMERAL_PORT =
-        32768 /* Linux's ip_local_port_range: names above it say nothing about roles */
-};
-
-/* flow_service_lookup: what is known of an endpoint that might be a server. */
-static enum flow_service_evidence find_evidence(void *context, const struct base_addr *a,
-                                                uint16_t port, uint32_t scope) {
-    const struct read_pipe *p = context;
-    const struct decode_scope *layers = decode_scope(p->decoder, scope);
-    int vlan = -1;
-    for (unsigned i = 0; i < layers->layers; i++) /* the innermost VLAN decides */
-        if (layers->layer[i].kind == DECODE_LAYER_VLAN)
-            vlan = (int)layers->layer[i].id;
-    if (service_configured(p->services, a, port, vlan) != NULL)
-        return FLOW_SERVICE_CONFIGURED;
-    if (port < FIRST_EPHEMERAL_PORT && service_port_known(p->services, port))
-        return FLOW_SERVICE_PORT_KNOWN;
-    return FLOW_SERVICE_NONE;
-}
 
 void read_ignore_event(void *context, const struct event *e) {
     (void)context;
@@ -39,66 +12,18 @@ void read_ignore_event(void *context, const struct event *e) {
 
 int read_pipe_open(struct read_pipe *p, const struct cli_options *o, struct base_error *error) {
     *p = (struct read_pipe){0};
-    if (o->filter != NULL && cli_filter_new(&p->filter, o->filter, error) != 0)
+    if (cli_pipe_init(&p->path, o->filter, error) != 0)
         return -1;
-    p->decoder = decode_new();
-    if (p->decoder == NULL)
-        return base_error_set(error, "decoder", "out of memory");
     return capture_open_files(&p->capture, o->files, o->file_count, error);
 }
 
 int read_pipe_start(struct read_pipe *p, const struct cli_config *config,
                     const struct service_table *services, event_sink *sink, void *context,
                     struct base_error *error) {
-    struct flow_config flow = {.timers = config->timers,
-                               .hosts = config->hosts,
-                               .host_count = config->host_count,
-                               .max_flows = config->max_flows,
-                               .service = find_evidence,
-                               .service_context = p};
-    p->services = services;
-    if (getrandom(flow.hash_seed, sizeof flow.hash_seed, 0) != (ssize_t)sizeof flow.hash_seed)
-        return base_error_set(error, "getrandom",
-                              "the system gives no random octets for the flow table's seed");
-    p->tracker = flow_new(&flow, sink, context);
-    if (p->tracker == NULL)
-        return base_error_set(error, "flow table",
-                              "out of memory; a lower tracker.max_flows needs less");
+    if (cli_pipe_start(&p->path, config, services, sink, context, error) != 0)
+        return -1;
     cli_progress_start(&p->progress);
     return 0;
-}
-
-static void count_verdict(struct read_pipe *p, enum decode_verdict verdict, uint16_t link) {
-    switch (verdict) {
-    case DECODE_TCP:
-        p->stats.tcp++;
-        break;
-    case DECODE_FRAGMENT:
-        p->stats.fragments++;
-        break;
-    case DECODE_TRUNCATED:
-        p->stats.truncated++;
-        break;
-    case DECODE_MALFORMED:
-        p->stats.malformed++;
-        break;
-    case DECODE_UNKNOWN_LINK:
-        if (p->unknown_links++ == 0)
-            p->unknown_link = link;
-        p->stats.not_tcp++;
-        break;
-    default:
-        p->stats.not_tcp++;
-    }
-}
-
-static void take_packet(struct read_pipe *p, const struct packet *packet, size_t n) {
-    enum decode_verdict verdict = decode_packet(p->decoder, packet, &p->segment[n]);
-    if (p->stats.packets++ == 0)
-        p->first_ns = packet->ts_ns;
-    p->stats.bytes += packet->length;
-    p->verdict[n] = (uint8_t)verdict;
-    count_verdict(p, verdict, packet->link);
 }
 
 size_t read_pipe_next(struct read_pipe *p) {
@@ -106,9 +31,7 @@ size_t read_pipe_next(struct read_pipe *p) {
     size_t n = 0, read;
     while (n == 0 && (read = capture_read(p->capture, batch)) > 0) {
         cli_progress_update(&p->progress, p->capture);
-        for (size_t i = 0; i < read; i++)
-            if (p->filter == NULL || cli_filter_match(p->filter, &batch[i]))
-                take_packet(p, &batch[i], n++);
+        n = cli_pipe_decode(&p->path, batch, read);
     }
     return n;
 }
@@ -116,33 +39,18 @@ size_t read_pipe_next(struct read_pipe *p) {
 void read_pipe_run(struct read_pipe *p) {
     size_t n;
     while ((n = read_pipe_next(p)) > 0)
-        flow_batch(p->tracker, p->segment, p->verdict, n);
+        flow_batch(p->path.tracker, p->path.segment, p->path.verdict, n);
 }
 
 void read_pipe_stats(const struct read_pipe *p, struct record_stats *s) {
-    const struct flow_counters *c = flow_counters(p->tracker);
-    *s = p->stats;
-    s->duplicates = c->duplicates;
-    s->reordered = c->reordered;
-    s->time_jumps = c->time_jumps;
-    s->stray = c->stray;
-    s->missed_bytes = c->missed_bytes;
-    s->flows_open = c->flows_open;
-    s->flows_total = c->flows_total;
-    s->flows_evicted = c->flows_evicted;
-    s->transitions = c->transitions;
-    s->connections = c->connections;
+    cli_pipe_stats(&p->path, s);
     capture_drops(p->capture, &s->kernel_drops, &s->interface_drops);
 }
 
 void read_pipe_close(struct read_pipe *p) {
     cli_progress_stop(&p->progress);
-    if (p->tracker != NULL)
-        flow_free(p->tracker);
     if (p->capture != NULL)
         capture_free(p->capture);
-    if (p->decoder != NULL)
-        decode_free(p->decoder);
-    cli_filter_free(p->filter);
+    cli_pipe_fini(&p->path);
     *p = (struct read_pipe){0};
 }

@@ -23,11 +23,15 @@ uint64_t copies_signature(const struct segment *s, uint32_t hash) {
     return mix(h, s->payload);
 }
 
+void copies_note(struct copies *c, const struct segment *s, uint64_t signature) {
+    c->slot[signature % COPIES_SLOTS] = (struct copies_slot){signature, s->ts_ns};
+}
+
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature) {
     struct copies_slot *slot = &c->slot[signature % COPIES_SLOTS];
     bool marked = s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP);
     if (slot->signature == signature && s->ts_ns - slot->ts_ns <= (marked ? COPY_NS : COPY_BARE_NS))
         return true;
-    *slot = (struct copies_slot){signature, s->ts_ns};
+    copies_note(c, s, signature);
     return false;
 }

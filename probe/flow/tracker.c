@@ -12,6 +12,7 @@
 
 enum {
     TOMBSTONE_S = 5,  /* a finished connection absorbs what comes late */
+    CHECK_MS = 1100,  /* just below the first deadline of a handshake */
     TENTATIVE_S = 60, /* a bare ACK waits so long for a second witness */
     DEFAULT_MAX_FLOWS = 8 << 20,
     QUALITY_SEGMENTS = 1 << 17
@@ -72,18 +73,23 @@ void flow_forget(struct flow_tracker *t, uint32_t index) {
 /* When the flow wants to be looked at next. */
 static uint64_t due_ns(const struct flow *f) {
     uint64_t a = f->tcp.detail[0].due_ns, b = f->tcp.detail[1].due_ns;
-    if (f->flags & FLOW_FINISHED)
+    if (f->flags & FLOW_FINISHED) /* at once, where it has been silent for long (TIME_WAIT ran out) */
         return f->last_ns + TOMBSTONE_S * BASE_NS_PER_S;
     if (f->flags & FLOW_TENTATIVE)
         return f->last_ns + TENTATIVE_S * BASE_NS_PER_S;
     return a < b ? a : b;
 }
 
-/* Earlier than the wheel knows: set it anew. Later: the wheel will find out. */
+/* Earlier than the wheel knows: set it anew. Later: the wheel will find out. The deadlines of a handshake and of a close overtake each other,
+ * so the first look is taken after CHECK_MS: most short connections are in TIME_WAIT by then, and need only one more. */
 static void arm(struct flow_tracker *t, uint32_t index) {
     struct flow *f = pool_at(&t->pool, index);
-    uint64_t due = due_ns(f);
-    if (due < f->deadline_ns && wheel_set(&t->wheel, index, due) != 0)
+    uint64_t due = due_ns(f), check_ns = t->now_ns + CHECK_MS * BASE_NS_PER_MS;
+    if (due >= f->deadline_ns)
+        return;
+    if (due > check_ns && f->deadline_ns == BASE_NEVER_NS && t->now_ns - f->first_ns < CHECK_MS * BASE_NS_PER_MS)
+        due = check_ns;
+    if (wheel_set(&t->wheel, index, due) != 0)
         f->deadline_ns = BASE_NEVER_NS;
 }
 
@@ -112,15 +118,14 @@ static uint32_t make(struct flow_tracker *t, const struct flow_key *k, const str
         return FLOW_NONE;
     struct flow *f = pool_at(&t->pool, index);
     if (k->family == 4) {
-        memcpy(&f->addr[0], k->addr[0], 4);
-        memcpy(&f->addr[1], k->addr[1], 4);
+        memcpy(f->addr, k->v4, sizeof f->addr);
     } else {
         f->addr[0] = pool6_take(&t->pool6);
         if (f->addr[0] == FLOW_NONE) {
             pool_give(&t->pool, index);
             return FLOW_NONE;
         }
-        memcpy(pool6_at(&t->pool6, f->addr[0]), k->addr, sizeof k->addr);
+        memcpy(pool6_at(&t->pool6, f->addr[0]), k->v6, sizeof k->v6);
         f->flags |= FLOW_IPV6;
     }
     memcpy(f->port, k->port, sizeof f->port);
@@ -260,6 +265,21 @@ static void begin_another(struct flow_tracker *t, uint32_t index, const struct s
     zeek_take(&f->zeek, (int)from, &z);
 }
 
+/* The short way: in order, nothing changes but the numbers. */
+static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from) {
+    uint32_t letter = (uint32_t)(s->payload > 0 ? FLOW_DATA_0 : FLOW_ACK_0) << from;
+    if (!tcp_in_order(&f->tcp, from, s))
+        return false;
+    if (!(f->flags & letter)) {
+        zeek_take(&f->zeek, (int)from,
+                  &(struct zeek_segment){.seq = s->seq, .payload = s->payload, .window = s->window, .flags = s->flags});
+        f->flags |= letter;
+    }
+    f->last_ns = s->ts_ns;
+    t->data_segments += s->payload > 0;
+    return true;
+}
+
 static void step(struct flow_tracker *t, uint32_t index, const struct segment *s, unsigned from) {
     struct flow *f = pool_at(&t->pool, index);
     struct tcp_rules rules;
@@ -299,13 +319,27 @@ static bool is_stray(const struct segment *s) {
            (s->flags & (SEGMENT_SYN | SEGMENT_FIN)) == (SEGMENT_SYN | SEGMENT_FIN);
 }
 
-static void take_segment(struct flow_tracker *t, const struct segment *s, const struct flow_key *k, uint64_t signature) {
+/* The flow of a key; `guess` was its likely place when the batch began. */
+static uint32_t find(const struct flow_tracker *t, const struct flow_key *k, uint32_t guess) {
+    if (guess != FLOW_NONE) {
+        const struct flow *f = pool_at(&t->pool, guess);
+        if ((f->flags & FLOW_USED) && flow_key_equal(f, &t->pool6, k))
+            return guess;
+    }
+    return table_find(&t->table, k);
+}
+
+static void take_segment(struct flow_tracker *t, const struct segment *s, const struct flow_key *k, uint64_t signature, uint32_t guess) {
+    uint32_t index = find(t, k, guess);
     t->counters.tcp++;
+    if (index != FLOW_NONE && step_in_order(t, pool_at(&t->pool, index), s, k->from)) {
+        copies_note(t->copies, s, signature); /* new octets, or a new acknowledgement: no copy, but one may follow */
+        return;
+    }
     if (copies_is_copy(t->copies, s, signature)) {
         t->counters.duplicates++;
         return;
     }
-    uint32_t index = table_find(&t->table, k);
     if (index == FLOW_NONE) {
         if (is_stray(s)) {
             t->counters.stray++;
@@ -395,13 +429,17 @@ static uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
         }
     }
     t->leap_seen = 0;
-    flow_advance(t, ts_ns);
+    if (wheel_is_quiet(&t->wheel, ts_ns))
+        t->now_ns = ts_ns;
+    else
+        run_timers(t, ts_ns);
     return ts_ns;
 }
 
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n) {
     struct flow_key key[CAPTURE_BATCH];
     uint64_t signature[CAPTURE_BATCH];
+    uint32_t guess[CAPTURE_BATCH];
     for (size_t i = 0; i < n; i++) {
         if (verdict[i] != DECODE_TCP && verdict[i] != DECODE_ICMP)
             continue;
@@ -413,10 +451,10 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
         }
     }
     for (size_t i = 0; i < n; i++) {
-        uint32_t index = verdict[i] == DECODE_TCP ? table_guess(&t->table, key[i].hash) : FLOW_NONE;
-        if (index == FLOW_NONE)
+        guess[i] = verdict[i] == DECODE_TCP ? table_guess(&t->table, key[i].hash) : FLOW_NONE;
+        if (guess[i] == FLOW_NONE)
             continue;
-        const struct flow *f = pool_at(&t->pool, index);
+        const struct flow *f = pool_at(&t->pool, guess[i]);
         __builtin_prefetch(f, 1);
         __builtin_prefetch((const char *)f + 64, 1);
         __builtin_prefetch((const char *)f + 128, 1);
@@ -424,7 +462,7 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
     for (size_t i = 0; i < n; i++) {
         segment[i].ts_ns = clock_take(t, segment[i].ts_ns);
         if (verdict[i] == DECODE_TCP)
-            take_segment(t, &segment[i], &key[i], signature[i]);
+            take_segment(t, &segment[i], &key[i], signature[i], guess[i]);
         else if (verdict[i] == DECODE_ICMP)
             take_icmp(t, &segment[i], &key[i]);
     }

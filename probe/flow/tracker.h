@@ -19,7 +19,10 @@
 
 /* Which connection: the lower endpoint (address, then port) is side 0. */
 struct flow_key {
-    uint8_t addr[2][16];
+    union {
+        uint32_t v4[2]; /* network order */
+        uint8_t v6[2][16];
+    };
     uint16_t port[2];
     uint32_t scope;
     uint32_t hash; /* of all the above, seeded */
@@ -35,7 +38,9 @@ enum flow_flag {
     FLOW_USED = 0x10,      /* the entry holds a flow */
     FLOW_COUNTED = 0x20,   /* in flows_open */
     FLOW_REFUSED = 0x40,   /* the SYN was answered with a RST, or an ICMP error */
-    FLOW_RESET = 0x80      /* closed by a RST */
+    FLOW_RESET = 0x80,     /* closed by a RST */
+    FLOW_DATA_0 = 0x100,   /* Zeek's D stands for side 0; FLOW_DATA_0 << 1 for side 1 */
+    FLOW_ACK_0 = 0x400     /* Zeek's A likewise */
 };
 
 /* One connection. The first two lines are what each packet touches; the rest is for handshakes, faults and timers. */
@@ -110,7 +115,7 @@ void table_erase(struct table *t, uint32_t hash, uint32_t index);
 static inline void table_prefetch(const struct table *t, uint32_t hash) {
     __builtin_prefetch(&t->slot[hash & t->mask]);
 }
-/* The first slot whose tag fits, for prefetching only. */
+/* The first slot whose tag fits: to be fetched early, and to be checked before use. */
 uint32_t table_guess(const struct table *t, uint32_t hash);
 
 /* ---- wheel.c: deadlines ---- */
@@ -132,6 +137,10 @@ void wheel_fini(struct wheel *w);
 /* Look at flow `index` at deadline_ns at the latest; replaces an earlier call. -1: memory is short. */
 int wheel_set(struct wheel *w, uint32_t index, uint64_t deadline_ns);
 void wheel_remove(struct wheel *w, uint32_t index);
+/* Nothing can be due at now_ns: the usual answer, without a call. */
+static inline bool wheel_is_quiet(const struct wheel *w, uint64_t now_ns) {
+    return now_ns >> WHEEL_TICK_BITS <= w->tick && (w->due == 0 || w->heap[0].deadline_ns > now_ns);
+}
 /* The next flow whose deadline is at or before now_ns, taken out of the wheel, and that deadline; FLOW_NONE. In order of deadline, then
  * serial. */
 uint32_t wheel_next(struct wheel *w, uint64_t now_ns, uint64_t *deadline_ns);
@@ -144,6 +153,7 @@ struct copies {
     } slot[COPIES_SLOTS];
 };
 uint64_t copies_signature(const struct segment *s, uint32_t hash);
+void copies_note(struct copies *c, const struct segment *s, uint64_t signature);
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature);
 
 /* ---- roles.c: who is the client ---- */

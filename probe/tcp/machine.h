@@ -14,6 +14,7 @@ struct machine {
     uint64_t now_ns;
     unsigned from;           /* the sender's side */
     uint8_t moved;           /* sides (bits) that changed in the open step */
+    uint8_t rearm;           /* sides whose timer may have to be set anew */
     uint8_t inferred;        /* enum tcp_inferred of the next move: TCP_PROVEN unless set */
 };
 
@@ -47,6 +48,8 @@ void machine_sample(struct machine *m);
 /* A repetition of what `side` waits to have answered (retry.c). */
 void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind);
 void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind);
+/* What it repeated has been answered, or matters no longer. */
+void machine_stop_trying(struct machine *m, unsigned side);
 /* It repeated because it was asked again, not because its timer ran out: the timer begins anew, the count stays. */
 void machine_restart_try(struct machine *m, unsigned side);
 /* `side` has spoken: what was repeated to it was not in vain, and it is not deaf. */

@@ -44,6 +44,7 @@ void machine_rst(struct machine *m) {
     case RST_IN_WINDOW:
         d->trying = TCP_TRY_RST;
         d->tried_ns = m->now_ns;
+        m->rearm |= (uint8_t)(1u << m->from);
         m->v->facts |= TCP_FACT_STRAY;
         break;
     case RST_OUTSIDE:

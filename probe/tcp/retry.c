@@ -41,6 +41,7 @@ void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind) {
     d->tried_ns = m->now_ns;
     d->interval_us = 0;
     d->tries = d->steady = 0;
+    m->rearm |= (uint8_t)(1u << side);
 }
 
 static bool about_equal(uint32_t a, uint32_t b) {
@@ -50,6 +51,7 @@ static bool about_equal(uint32_t a, uint32_t b) {
 void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind) {
     struct tcp_detail *d = &m->c->detail[side];
     struct tcp_endpoint *peer = &m->c->end[!side];
+    m->rearm |= 3; /* a client that asks again puts the server's own repetitions off */
     if (d->trying != kind) {
         uint64_t before_ns = d->trying == TCP_TRY_NONE ? 0 : d->tried_ns;
         machine_first_try(m, side, kind);
@@ -75,21 +77,26 @@ void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind) {
     }
 }
 
+void machine_stop_trying(struct machine *m, unsigned side) {
+    m->c->detail[side].trying = TCP_TRY_NONE;
+    m->rearm |= 3; /* the other end's repetitions may depend on it (syn_ack_due_ns) */
+}
+
 void machine_restart_try(struct machine *m, unsigned side) {
     m->c->detail[side].tried_ns = m->now_ns;
+    m->rearm |= (uint8_t)(1u << side);
 }
 
 void machine_heard(struct machine *m, unsigned side) {
     struct tcp_detail *other = &m->c->detail[!side];
     m->c->end[side].flags &= ~(uint32_t)TCP_DEAF;
     if (other->trying == TCP_TRY_DATA || other->trying == TCP_TRY_KEEPALIVE) {
-        other->trying = TCP_TRY_NONE;
-        other->due_ns = BASE_NEVER_NS;
+        machine_stop_trying(m, !side);
     } else if (other->trying == TCP_TRY_FIN) {
         other->tries = 0;
+        m->rearm |= (uint8_t)(1u << !side);
     } else if (other->trying == TCP_TRY_RST && !(m->s->flags & SEGMENT_RST)) {
-        other->trying = TCP_TRY_NONE; /* the receiver of the doubtful RST lives */
-        other->due_ns = BASE_NEVER_NS;
+        machine_stop_trying(m, !side); /* the receiver of the doubtful RST lives */
     }
 }
 
@@ -231,7 +238,7 @@ static void fin_over(struct machine *m, unsigned side) {
 
 /* Nothing contradicted a RST that was in the window: what it closed up to was missed by the tap. */
 static void rst_believed(struct machine *m, unsigned side) {
-    m->c->detail[side].trying = TCP_TRY_NONE;
+    machine_stop_trying(m, side);
     machine_infer_sends(m, side, TCP_EVENT_RST);
     machine_infer_receives(m, !side, TCP_EVENT_RST);
     machine_finish(m, TCP_CAUSE_RST);

@@ -5,12 +5,11 @@
 #include "machine.h"
 
 /* RFC 7323 section 2.2: scaled only when both SYNs offered it; where they were not seen, the widest that could be meant. */
-static uint32_t window_edge(const struct machine *m) {
-    const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+static uint32_t window_edge(const struct tcp_endpoint *me, const struct tcp_endpoint *peer, const struct segment *s) {
     unsigned shift = 14;
     if (machine_is(me, TCP_SYN_SEEN))
         shift = machine_is(me, TCP_SCALED) && (machine_is(peer, TCP_SCALED) || !machine_is(peer, TCP_SYN_SEEN)) ? me->wscale : 0;
-    return m->s->ack + ((uint32_t)m->s->window << shift);
+    return s->ack + ((uint32_t)s->window << shift);
 }
 
 static void note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after) {
@@ -24,26 +23,56 @@ static void advance(struct machine *m, uint32_t end) {
 }
 
 /* Time one segment a round trip (RFC 6298 section 3; Karn: none that was repeated). */
-void machine_time(struct machine *m, uint32_t end) {
-    struct tcp_endpoint *me = &m->c->end[m->from];
+static void time_segment(struct tcp_endpoint *me, uint32_t end, uint64_t now_ns) {
     if (machine_is(me, TCP_TIMED))
         return;
     me->flags |= TCP_TIMED;
     me->timed_end = end;
-    me->timed_us = (uint32_t)(m->now_ns / 1000);
+    me->timed_us = (uint32_t)(now_ns / 1000);
+}
+
+/* The acknowledgement `ack` of side `acker` may be that of the timed segment of the other side: smooth (RFC 6298 section 2). */
+static bool sample_rtt(struct tcp_connection *c, unsigned acker, uint32_t ack, uint64_t now_ns) {
+    struct tcp_endpoint *timed = &c->end[!acker];
+    if (!machine_is(timed, TCP_TIMED) || tcp_before(ack, timed->timed_end))
+        return false;
+    uint32_t *rtt_us = &c->detail[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
+    timed->flags &= ~(uint32_t)TCP_TIMED;
+    if (sample == 0)
+        sample = 1;
+    *rtt_us = *rtt_us == 0 ? sample : *rtt_us - *rtt_us / 8 + sample / 8;
+    return true;
+}
+
+void machine_time(struct machine *m, uint32_t end) {
+    time_segment(&m->c->end[m->from], end, m->now_ns);
 }
 
 void machine_sample(struct machine *m) {
-    struct tcp_endpoint *peer = &m->c->end[!m->from];
-    struct tcp_detail *d = &m->c->detail[m->from];
-    if (!machine_is(peer, TCP_TIMED) || tcp_before(m->s->ack, peer->timed_end))
-        return;
-    uint32_t sample = (uint32_t)(m->now_ns / 1000) - peer->timed_us;
-    peer->flags &= ~(uint32_t)TCP_TIMED;
-    if (sample == 0)
-        sample = 1;
-    d->rtt_us = d->rtt_us == 0 ? sample : d->rtt_us - d->rtt_us / 8 + sample / 8;
-    m->v->facts |= TCP_FACT_RTT_SAMPLE;
+    if (sample_rtt(m->c, m->from, m->s->ack, m->now_ns))
+        m->v->facts |= TCP_FACT_RTT_SAMPLE;
+}
+
+bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment *s) {
+    enum { KNOWN = TCP_SEEN | TCP_ACKING, ODD = TCP_HOLE | TCP_PENDING | TCP_DEAF | TCP_FIN_SENT | TCP_IGNORES };
+    struct tcp_endpoint *me = &c->end[from], *peer = &c->end[!from];
+    uint32_t end = s->seq + s->payload, all = me->flags & peer->flags, any = me->flags | peer->flags;
+    if ((s->flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST | SEGMENT_ACK)) != SEGMENT_ACK ||
+        me->state != TCP_ESTABLISHED || peer->state != TCP_ESTABLISHED || (all & KNOWN) != KNOWN || (any & ODD))
+        return false;
+    bool news = s->payload > 0 || s->ack != me->acked; /* neither: a window update, a duplicate, a copy */
+    if (s->seq != me->nxt || end < s->seq || !news || tcp_before(s->ack, me->acked) || tcp_before(peer->nxt, s->ack) ||
+        tcp_before(peer->edge, s->seq) || s->window == 0 || me->window == 0)
+        return false;
+    me->packets++;
+    me->nxt = me->contiguous = end;
+    me->acked = s->ack;
+    me->window = s->window;
+    me->edge = window_edge(me, peer, s);
+    if (s->payload > 0)
+        time_segment(me, end, s->ts_ns);
+    sample_rtt(c, from, s->ack, s->ts_ns);
+    return true;
 }
 
 /* A probe of an idle peer or of a closed window (RFC 9293 3.8.4, 3.8.6.1): one octet or none, just below what the peer awaits. */
@@ -127,7 +156,7 @@ static void place(struct machine *m) {
         if (s->payload > 0)
             machine_time(m, end);
         if (d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE)
-            d->trying = TCP_TRY_NONE;
+            machine_stop_trying(m, m->from);
     } else if (end != s->seq) {
         old_octets(m, end);
     }
@@ -212,14 +241,16 @@ static bool acknowledge(struct machine *m) {
     if (s->window == 0 && (first || me->window != 0))
         m->v->facts |= TCP_FACT_ZERO_WINDOW;
     if (s->window != 0 && m->c->detail[!m->from].trying == TCP_TRY_PROBE)
-        m->c->detail[!m->from].trying = TCP_TRY_NONE;
+        machine_stop_trying(m, !m->from);
     if (me->state == TCP_FIN_WAIT_2 && !first && tcp_before(me->acked, s->ack) &&
-        !(machine_is(peer, TCP_FIN_SENT) && s->ack == m->c->detail[!m->from].fin))
+        !(machine_is(peer, TCP_FIN_SENT) && s->ack == m->c->detail[!m->from].fin)) {
         me->flags |= TCP_OWNED; /* Linux answers data to an orphan with a RST */
+        m->rearm |= (uint8_t)(1u << m->from);
+    }
     me->flags |= TCP_ACKING;
     me->acked = s->ack;
     me->window = s->window;
-    me->edge = window_edge(m);
+    me->edge = window_edge(me, peer, m->s);
     machine_sample(m);
     if (machine_is(peer, TCP_HOLE) && !tcp_before(s->ack, m->c->detail[!m->from].hole_end)) {
         m->v->missed += m->c->detail[!m->from].hole_end - peer->contiguous;
@@ -247,8 +278,12 @@ static void synchronize(struct machine *m) {
     bool closed = me->state == TCP_CLOSED && machine_is(me, TCP_FIN_SENT);          /* its FIN again says more */
     if (!fast_open && !closed)
         machine_sends(m, m->from, TCP_EVENT_ACK);
-    if (me->state == TCP_ESTABLISHED)
+    if (me->state != TCP_SYN_RECEIVED) { /* past its handshake, by its own word */
+        struct tcp_detail *d = &m->c->detail[m->from];
         me->flags &= ~(uint32_t)TCP_IGNORES;
+        if (d->trying == TCP_TRY_SYN || d->trying == TCP_TRY_SYN_ACK)
+            machine_stop_trying(m, m->from);
+    }
     if (peer->state == TCP_CLOSED && !machine_is(peer, TCP_ENDED)) {
         machine_infer_receives(m, !m->from, TCP_EVENT_ACK);
     } else if (peer->state == TCP_SYN_SENT && !tcp_before(m->s->ack, m->c->detail[!m->from].isn + 1)) {
@@ -270,7 +305,7 @@ static void acknowledge_fin(struct machine *m) {
         machine_sends(m, m->from, TCP_EVENT_ACK_OF_FIN);
         machine_receives(m, !m->from, TCP_EVENT_ACK_OF_FIN);
         if (pd->trying == TCP_TRY_FIN)
-            pd->trying = TCP_TRY_NONE;
+            machine_stop_trying(m, !m->from);
     } else if (machine_is(me, TCP_FIN_TAKEN) && !machine_is(me, TCP_FIN_PROVEN) &&
                !machine_crossing(m, m->from, pd->tried_ns)) {
         me->flags &= ~(uint32_t)TCP_FIN_TAKEN;
@@ -285,7 +320,7 @@ static void fin_unsent(struct machine *m) {
         return;
     me->flags &= ~(uint32_t)(TCP_FIN_SENT | TCP_FIN_GUESSED);
     peer->flags &= ~(uint32_t)(TCP_FIN_TAKEN | TCP_FIN_PROVEN);
-    m->c->detail[m->from].trying = TCP_TRY_NONE;
+    machine_stop_trying(m, m->from);
     machine_sends(m, m->from, TCP_EVENT_FIN_UNSENT);
     machine_receives(m, !m->from, TCP_EVENT_FIN_UNSENT);
 }

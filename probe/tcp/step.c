@@ -15,7 +15,7 @@ static void on_enter(struct machine *m, unsigned side, enum tcp_state was, enum 
     else
         e->flags &= ~(uint32_t)TCP_ENDED;
     if (next == TCP_CLOSED)
-        m->c->detail[side].trying = TCP_TRY_NONE;
+        machine_stop_trying(m, side);
 }
 
 void machine_set(struct machine *m, unsigned side, enum tcp_state next) {
@@ -34,6 +34,7 @@ void machine_set(struct machine *m, unsigned side, enum tcp_state next) {
     }
     struct tcp_step *step = &v->step[v->steps - 1];
     m->moved |= (uint8_t)(1u << side);
+    m->rearm |= (uint8_t)(1u << side);
     end[side].state = next;
     step->state[side] = next;
     if (m->inferred != TCP_PROVEN && (step->inferred == TCP_PROVEN || m->inferred < step->inferred))
@@ -102,7 +103,11 @@ void machine_finish(struct machine *m, enum tcp_cause cause) {
         for (unsigned i = 0; i + 1 < v->steps; i++)
             v->step[i].cause = TCP_CAUSE_ACK;
     for (unsigned side = 0; side < 2; side++)
-        machine_arm(m, side);
+        if ((m->rearm & (1u << side)) || m->c->end[side].state == TCP_TIME_WAIT)
+            machine_arm(m, side);
+    for (unsigned side = 0; side < 2; side++) /* what is known now may say that it should have run out before */
+        if (m->c->detail[side].due_ns < m->now_ns)
+            m->c->detail[side].due_ns = m->now_ns;
 }
 
 void tcp_init(struct tcp_connection *c) {
