@@ -56,6 +56,7 @@ struct tcp_endpoint {
     uint32_t edge;       /* the right edge of the window that it offers */
     uint32_t timed_end;  /* the sequence number whose acknowledgement gives the next RTT sample */
     uint32_t timed_us;   /* when that passed the tap, microseconds modulo 2^32 */
+    uint32_t rtt_us;     /* smoothed, tap to this endpoint and back; 0 unknown */
     uint32_t packets;
     uint32_t flags;      /* enum tcp_endpoint_flag */
     uint16_t window;     /* last advertised, as it stands in the header */
@@ -63,7 +64,12 @@ struct tcp_endpoint {
     uint8_t wscale;      /* 0 to 14 (RFC 7323 section 2.3) */
 };
 
-enum tcp_ahead { TCP_AHEAD_NONE, TCP_AHEAD_ACK, TCP_AHEAD_SEQ };
+enum tcp_ahead { /* what lies beyond all that was seen, and is not confirmed yet */
+    TCP_AHEAD_NONE,
+    TCP_AHEAD_ACK, /* an acknowledgement that this endpoint sent */
+    TCP_AHEAD_SEQ, /* the end of a segment that it sent */
+    TCP_AHEAD_FIN  /* the same, of one with a FIN; of a direction that is never seen: one octet that may be its FIN */
+};
 
 enum tcp_try { /* what an endpoint is repeating, or waiting to have answered */
     TCP_TRY_NONE,
@@ -86,13 +92,12 @@ struct tcp_detail {
     uint32_t other_isn; /* of a second SYN or SYN-ACK, until an ACK selects one; valid when other != 0 */
     uint32_t fin;       /* one past its FIN */
     uint32_t hole_end;
-    uint32_t ahead;     /* an acknowledgement, or sequence number, beyond what was seen, not confirmed yet */
+    uint32_t ahead;     /* see enum tcp_ahead */
+    uint16_t wraps;     /* how often nxt passed 2^32: 281 TB */
     uint32_t first;     /* sequence number of its first payload octet: bytes are counted from here */
-    uint32_t rtt_us;    /* smoothed, tap to this endpoint and back; 0 unknown */
     uint8_t tries;      /* repetitions seen */
     uint8_t steady;     /* equal intervals in a row (the linear phase of newer SYN retries) */
     uint8_t trying;     /* enum tcp_try */
-    uint8_t wraps;      /* how often nxt passed 2^32 */
     uint8_t other;      /* other_isn is valid */
     uint8_t ahead_kind; /* enum tcp_ahead */
 };
@@ -109,13 +114,13 @@ enum tcp_fact { /* what a segment was, for the measures */
     TCP_FACT_DUP_ACK = 0x0008,
     TCP_FACT_ZERO_WINDOW = 0x0010, /* the window was closed by this segment */
     TCP_FACT_STRAY = 0x0020,       /* not acceptable, changed nothing */
-    TCP_FACT_RTT_SAMPLE = 0x0040,  /* detail[].rtt_us of the sender was updated */
+    TCP_FACT_RTT_SAMPLE = 0x0040,  /* rtt_us of the sender was updated */
     TCP_FACT_NEW_SYN = 0x0080,     /* a SYN that begins another connection on this tuple: not applied here */
     TCP_FACT_GAP = 0x0200,         /* octets were acknowledged that never passed the tap */
     TCP_FACT_TENTATIVE = 0x0100    /* a bare ACK of an unknown connection: nothing is said yet */
 };
 
-enum { TCP_MAX_STEPS = 3 };
+enum { TCP_MAX_STEPS = 4 };
 
 struct tcp_step {
     uint8_t state[2], was[2]; /* by side */
@@ -141,12 +146,12 @@ struct tcp_rules {
     bool tap_loses; /* packets are missing elsewhere too: an answer that was not seen may well have been given */
 };
 
-/* A fresh connection: both ends CLOSED, nothing known. */
-void tcp_init(struct tcp_connection *c);
+/* A fresh connection: both ends CLOSED since now_ns, nothing known. */
+void tcp_init(struct tcp_connection *c, uint64_t now_ns);
 
 /*
  * The short way, for nearly all segments: both ends ESTABLISHED, nothing repeated, missing or doubted, and this one in order. Touches end[]
- * only (and an RTT sample once a round trip). False: not such a segment, nothing was changed; ask tcp_segment.
+ * only. False: not such a segment, nothing was changed; ask tcp_segment.
  */
 bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment *s);
 
@@ -192,6 +197,7 @@ enum tcp_event {
     TCP_EVENT_FIN_CROSSING,   /* sent before the peer's FIN, which has passed the tap, could arrive */
     TCP_EVENT_FIN_AGAIN,      /* its sender has no ACK of it yet */
     TCP_EVENT_FIN_UNSENT,     /* its sender goes on sending: the FIN was not its own */
+    TCP_EVENT_ALIVE,          /* it answers, though its timer should have run out */
     TCP_EVENT_RST,
     TCP_EVENTS
 };

@@ -42,18 +42,21 @@ static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_
 }
 
 void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step) {
-    if (step->inferred != TCP_PROVEN && (f->inferred == TCP_PROVEN || step->inferred < f->inferred) && !t->at_end)
+    /* That TIME_WAIT ended by its timer is no doubt about the connection. */
+    bool doubt = step->inferred != TCP_PROVEN && step->cause != TCP_CAUSE_TIMEOUT_TIME_WAIT;
+    if (doubt && (f->inferred == TCP_PROVEN || step->inferred < f->inferred) && !t->at_end)
         f->inferred = step->inferred;
     send_transition(t, f, ts_ns, step);
 }
 
-void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns) {
-    const struct tcp_endpoint *end = f->tcp.end;
-    struct tcp_step step = {.state = {end[0].state, end[1].state}, .was = {end[0].state, end[1].state}, .cause = TCP_CAUSE_ROLES};
+void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct moment *m) {
+    struct tcp_step step = {.state = {m->state[0], m->state[1]}, .was = {m->state[0], m->state[1]}, .cause = TCP_CAUSE_ROLES};
     send_transition(t, f, ts_ns, &step);
 }
 
 enum event_end emit_end_of(const struct flow *f) {
+    if (f->last_cause == TCP_CAUSE_EVICT)
+        return EVENT_END_EVICTED;
     if (f->flags & FLOW_REFUSED)
         return EVENT_END_REFUSED;
     if (f->flags & FLOW_RESET)
@@ -63,7 +66,14 @@ enum event_end emit_end_of(const struct flow *f) {
     return EVENT_END_TIMEOUT;
 }
 
-void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const uint8_t state[2],
+void moment_take(const struct flow *f, struct moment *m) {
+    for (unsigned side = 0; side < 2; side++) {
+        m->state[side] = f->tcp.end[side].state;
+        m->since_ns[side] = f->tcp.detail[side].since_ns;
+    }
+}
+
+void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const struct moment *m,
                      event_sink *sink, void *context) {
     unsigned client = flow_client(f);
     struct event e = {.ts_ns = ts_ns, .type = EVENT_CONNECTION};
@@ -77,9 +87,9 @@ void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_n
                                             .out_of_order = f->out_of_order[side],
                                             .zero_windows = f->zero_windows[side],
                                             .dup_acks = f->dup_acks[side],
-                                            .rtt_ns = (uint64_t)f->tcp.detail[side].rtt_us * 1000};
-        c->state[role] = state[side];
-        c->since_ns[role] = f->tcp.detail[side].since_ns;
+                                            .rtt_ns = (uint64_t)f->tcp.end[side].rtt_us * 1000};
+        c->state[role] = m->state[side];
+        c->since_ns[role] = m->since_ns[side];
     }
     c->end = (uint8_t)end;
     c->inferred = f->inferred;

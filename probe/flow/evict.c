@@ -11,7 +11,8 @@ enum evict_class { EVICT_STRAY, EVICT_HALF_OPEN, EVICT_CLOSED, EVICT_IDLE };
 
 static enum evict_class class_of(const struct flow *f) {
     const struct tcp_endpoint *end = f->tcp.end;
-    if (f->flags & (FLOW_FINISHED | FLOW_TENTATIVE))
+    bool begun = (end[0].flags | end[1].flags) & TCP_SYN_SEEN, both = end[0].flags & end[1].flags & TCP_SEEN;
+    if ((f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) || (!begun && !both)) /* or one side alone, which anybody can forge */
         return EVICT_STRAY;
     /* No end has proven to be established: SYNs without answer, SYN-ACKs without a third segment. */
     for (unsigned i = 0; i < 2; i++)
@@ -47,7 +48,7 @@ void evict_one(struct flow_tracker *t) {
         struct tcp_verdict v;
         tcp_end(&f->tcp, t->now_ns, TCP_CAUSE_EVICT, TCP_INFERRED_TIMER, &v);
         t->counters.flows_evicted++;
-        flow_settle(t, victim, t->now_ns, &v);
+        flow_settle(t, victim, t->now_ns, 0, &v);
     }
     flow_forget(t, victim);
 }

@@ -15,7 +15,8 @@ enum {
     CHECK_MS = 1100,  /* just below the first deadline of a handshake */
     TENTATIVE_S = 60, /* a bare ACK waits so long for a second witness */
     DEFAULT_MAX_FLOWS = 8 << 20,
-    QUALITY_SEGMENTS = 1 << 17
+    QUALITY_SEGMENTS = 1 << 17,
+    HOT_OCTETS = 128
 };
 
 #define LEAP_NS (3600 * BASE_NS_PER_S) /* design 1.3 */
@@ -34,8 +35,8 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     t->copies = calloc(1, sizeof *t->copies);
     t->roles = calloc(1, sizeof *t->roles);
     t->host_timers = calloc(config->host_count + 1, sizeof *t->host_timers);
-    if (!t->copies || !t->roles || !t->host_timers || table_init(&t->table, &t->pool, &t->pool6) != 0 ||
-        wheel_init(&t->wheel, &t->pool) != 0) {
+    wheel_init(&t->wheel, &t->pool);
+    if (!t->copies || !t->roles || !t->host_timers || table_init(&t->table, &t->pool, &t->pool6) != 0) {
         flow_free(t);
         return NULL;
     }
@@ -106,7 +107,7 @@ static void begin(struct flow_tracker *t, struct flow *f, const struct segment *
     memset(f->zero_windows, 0, sizeof f->zero_windows);
     f->role_score = f->inferred = f->last_cause = 0;
     f->zeek = (struct zeek_view){0};
-    tcp_init(&f->tcp);
+    tcp_init(&f->tcp, s->ts_ns);
     roles_begin(t, f, s, from);
 }
 
@@ -151,21 +152,21 @@ static void announce(struct flow_tracker *t, struct flow *f) {
     t->counters.flows_total++;
 }
 
-static void note_end(struct flow *f, const struct tcp_step *step) {
+/* How it ends. Refused is who was told so while opening; who takes back its own SYN was not. */
+static void note_end(struct flow *f, const struct tcp_step *step, unsigned from) {
     f->last_cause = step->cause;
-    bool opening = step->was[0] == TCP_SYN_SENT || step->was[1] == TCP_SYN_SENT;
-    if (step->cause == TCP_CAUSE_ICMP || (step->cause == TCP_CAUSE_RST && opening))
+    if (step->cause == TCP_CAUSE_ICMP || (step->cause == TCP_CAUSE_RST && step->was[!from] == TCP_SYN_SENT))
         f->flags |= FLOW_REFUSED;
     else if (step->cause == TCP_CAUSE_RST)
         f->flags |= FLOW_RESET;
 }
 
-void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, const struct tcp_verdict *v) {
+void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, unsigned from, const struct tcp_verdict *v) {
     struct flow *f = pool_at(&t->pool, index);
     if (v->steps > 0)
         announce(t, f);
     for (unsigned i = 0; i < v->steps; i++) {
-        note_end(f, &v->step[i]);
+        note_end(f, &v->step[i], from);
         emit_step(t, f, ts_ns, &v->step[i]);
     }
     bool over = v->steps > 0 && f->tcp.end[0].state == TCP_CLOSED && f->tcp.end[1].state == TCP_CLOSED;
@@ -174,10 +175,10 @@ void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, const s
         f->flags &= ~(uint32_t)FLOW_COUNTED;
         t->counters.flows_open--;
         if (!t->at_end) {
-            static const uint8_t closed[2] = {TCP_CLOSED, TCP_CLOSED};
+            struct moment now;
+            moment_take(f, &now);
             t->counters.connections++;
-            emit_connection(t, f, ts_ns, f->last_cause == TCP_CAUSE_EVICT ? EVENT_END_EVICTED : emit_end_of(f), closed,
-                            t->sink, t->context);
+            emit_connection(t, f, ts_ns, emit_end_of(f), &now, t->sink, t->context);
         }
     }
 }
@@ -227,18 +228,19 @@ static void measure(struct flow_tracker *t, struct flow *f, unsigned from, const
     t->counters.missed_bytes += v->missed;
 }
 
-/* SYN to SYN-ACK, and SYN-ACK to the ACK that completes it; `before` is the other side's state and last try then. */
-static void measure_handshake(struct flow *f, unsigned from, const struct segment *s) {
-    const struct tcp_endpoint *peer = &f->tcp.end[!from];
+/* SYN to SYN-ACK, or SYN-ACK to the ACK that completes it, were this segment that answer; 0 if it cannot be. Asked before the state machine
+ * takes it. */
+static uint64_t handshake_rtt(const struct flow *f, unsigned from, const struct segment *s) {
+    unsigned awaits = s->flags & SEGMENT_SYN ? TCP_SYN_SENT : TCP_SYN_RECEIVED;
     uint64_t tried_ns = f->tcp.detail[!from].tried_ns;
-    if (tried_ns == 0 || (s->flags & SEGMENT_RST))
-        return;
-    if ((s->flags & SEGMENT_SYN) && (s->flags & SEGMENT_ACK)) {
-        if (peer->state == TCP_SYN_SENT && f->handshake_server_ns == 0)
-            f->handshake_server_ns = s->ts_ns - tried_ns;
-    } else if ((s->flags & SEGMENT_ACK) && peer->state == TCP_SYN_RECEIVED && f->handshake_client_ns == 0) {
-        f->handshake_client_ns = s->ts_ns - tried_ns;
-    }
+    bool answer = (s->flags & SEGMENT_ACK) && !(s->flags & SEGMENT_RST);
+    return answer && f->tcp.end[!from].state == awaits && tried_ns != 0 ? s->ts_ns - tried_ns : 0;
+}
+
+static void note_handshake(struct flow *f, const struct segment *s, uint64_t rtt_ns) {
+    uint64_t *rtt = s->flags & SEGMENT_SYN ? &f->handshake_server_ns : &f->handshake_client_ns;
+    if (*rtt == 0)
+        *rtt = rtt_ns;
 }
 
 /* A segment for a connection that is over: late, or the begin of another. */
@@ -250,19 +252,32 @@ static bool begins_anew(const struct flow_tracker *t, const struct flow *f, cons
     return !tcp_is_late(&f->tcp, from, s) && t->now_ns - f->last_ns < TOMBSTONE_S * BASE_NS_PER_S;
 }
 
-/* The SYN of another connection on this tuple, or the SYN-ACK that confirms one: end the old, begin the new. */
+/* The first segments of a new connection in an entry that held another. */
+static void replay(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from, const struct tcp_rules *rules, struct tcp_verdict *v) {
+    struct zeek_segment z = view_of(f, from, s);
+    if (s->flags & SEGMENT_SYN)
+        roles_improve(t, f, s, from);
+    tcp_segment(&f->tcp, from, s, rules, v);
+    zeek_take(&f->zeek, (int)from, &z);
+}
+
+/* The SYN of another connection on this tuple, or the SYN-ACK that confirms one: end the old, begin the new. The SYN that is confirmed has passed
+ * before, when it could still have been forged; it counts from now. */
 static void begin_another(struct flow_tracker *t, uint32_t index, const struct segment *s, unsigned from, const struct tcp_rules *rules,
                           struct tcp_verdict *v) {
     struct flow *f = pool_at(&t->pool, index);
-    enum tcp_cause cause = s->flags & SEGMENT_ACK ? TCP_CAUSE_SYN_ACK : TCP_CAUSE_SYN;
+    bool syn_ack = (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == (SEGMENT_SYN | SEGMENT_ACK);
     if (!(f->flags & FLOW_FINISHED)) {
-        tcp_end(&f->tcp, s->ts_ns, cause, TCP_PROVEN, v);
-        flow_settle(t, index, s->ts_ns, v);
+        tcp_end(&f->tcp, s->ts_ns, syn_ack ? TCP_CAUSE_SYN_ACK : TCP_CAUSE_SYN, TCP_PROVEN, v);
+        flow_settle(t, index, s->ts_ns, from, v);
     }
     begin(t, f, s, from);
-    struct zeek_segment z = view_of(f, from, s);
-    tcp_segment(&f->tcp, from, s, rules, v);
-    zeek_take(&f->zeek, (int)from, &z);
+    if (syn_ack) {
+        struct segment syn = {.ts_ns = s->ts_ns, .seq = s->ack - 1, .flags = SEGMENT_SYN};
+        replay(t, f, &syn, !from, rules, v);
+        flow_settle(t, index, s->ts_ns, !from, v);
+    }
+    replay(t, f, s, from, rules, v);
 }
 
 /* The short way: in order, nothing changes but the numbers. */
@@ -292,9 +307,9 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
         }
         begin_another(t, index, s, from, &rules, &v);
     } else {
-        if ((s->flags & SEGMENT_SYN) && (f->flags & FLOW_COUNTED) && roles_improve(t, f, s, from))
-            emit_roles(t, f, s->ts_ns);
-        measure_handshake(f, from, s);
+        struct moment before;
+        moment_take(f, &before);
+        uint64_t handshake_ns = handshake_rtt(f, from, s);
         struct zeek_segment z = view_of(f, from, s);
         tcp_segment(&f->tcp, from, s, &rules, &v);
         if (v.facts & TCP_FACT_NEW_SYN) {
@@ -302,6 +317,10 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
             begin_another(t, index, s, from, &rules, &v);
         } else {
             zeek_take(&f->zeek, (int)from, &z);
+            if (v.steps > 0 && handshake_ns > 0)
+                note_handshake(f, s, handshake_ns);
+            if ((s->flags & SEGMENT_SYN) && !(v.facts & TCP_FACT_STRAY) && roles_improve(t, f, s, from) && (f->flags & FLOW_COUNTED))
+                emit_roles(t, f, s->ts_ns, &before);
         }
     }
     f->last_ns = s->ts_ns;
@@ -309,7 +328,7 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
         f->flags |= FLOW_TENTATIVE;
     measure(t, f, from, &v);
     note_quality(t, s, &v);
-    flow_settle(t, index, s->ts_ns, &v);
+    flow_settle(t, index, s->ts_ns, from, &v);
     arm(t, index);
 }
 
@@ -352,6 +371,8 @@ static void take_segment(struct flow_tracker *t, const struct segment *s, const 
         }
     }
     step(t, index, s, k->from);
+    if (t->leap_seen > 0)
+        t->leap_flow[t->leap_seen - 1] = index;
 }
 
 static void take_icmp(struct flow_tracker *t, const struct segment *s, const struct flow_key *k) {
@@ -362,7 +383,7 @@ static void take_icmp(struct flow_tracker *t, const struct segment *s, const str
     struct flow *f = pool_at(&t->pool, index);
     tcp_icmp(&f->tcp, k->from, s, &v);
     if (v.steps > 0)
-        flow_settle(t, index, s->ts_ns, &v);
+        flow_settle(t, index, s->ts_ns, k->from, &v);
     arm(t, index);
 }
 
@@ -386,7 +407,7 @@ static void run_timer(struct flow_tracker *t, uint32_t index) {
     unsigned side = f->tcp.detail[client].due_ns <= f->tcp.detail[!client].due_ns ? client : !client;
     rules_of(t, f, &rules);
     tcp_timeout(&f->tcp, side, &rules, &v);
-    flow_settle(t, index, due, &v);
+    flow_settle(t, index, due, side, &v);
     arm(t, index);
 }
 
@@ -408,6 +429,34 @@ void flow_advance(struct flow_tracker *t, uint64_t now_ns) {
         run_timers(t, now_ns);
 }
 
+/* What the witnesses of a leap began or repeated at the time before it happened, in truth, after it: so are their timers to run. */
+static void shift_witnesses(struct flow_tracker *t, uint64_t by_ns) {
+    for (unsigned i = 0; i + 1 < LEAP_WITNESSES; i++) {
+        struct flow *f = t->leap_flow[i] == FLOW_NONE ? NULL : pool_at(&t->pool, t->leap_flow[i]);
+        if (f == NULL || !(f->flags & FLOW_USED) || (i > 0 && t->leap_flow[i] == t->leap_flow[0]))
+            continue;
+        f->last_ns += by_ns;
+        for (unsigned side = 0; side < 2; side++) {
+            struct tcp_detail *d = &f->tcp.detail[side];
+            d->tried_ns += by_ns;
+            d->due_ns += d->due_ns == BASE_NEVER_NS ? 0 : by_ns;
+        }
+    }
+}
+
+static bool leap_believed(struct flow_tracker *t, uint64_t ts_ns) {
+    bool agrees = t->leap_seen > 0 && ts_ns + LEAP_NS > t->leap_ns && ts_ns < t->leap_ns + LEAP_NS;
+    if (!agrees)
+        t->leap_seen = 0;
+    t->leap_ns = ts_ns;
+    if (++t->leap_seen == LEAP_WITNESSES) {
+        shift_witnesses(t, ts_ns - t->now_ns);
+        return true;
+    }
+    t->leap_flow[t->leap_seen - 1] = FLOW_NONE;
+    return false;
+}
+
 /* The time of a packet by the tracker's clock: only forward, and leaps need three witnesses (design 1.3). */
 static uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
     if (t->now_ns == 0) {
@@ -416,17 +465,13 @@ static uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
         return ts_ns;
     }
     if (ts_ns < t->now_ns) {
+        t->leap_seen = 0;
         t->counters.reordered++;
         return t->now_ns;
     }
-    if (ts_ns - t->now_ns > LEAP_NS) {
-        bool agrees = t->leap_seen > 0 && ts_ns + LEAP_NS > t->leap_ns && ts_ns < t->leap_ns + LEAP_NS;
-        t->leap_seen = agrees ? t->leap_seen + 1 : 1;
-        t->leap_ns = ts_ns;
-        if (t->leap_seen < 3) {
-            t->counters.time_jumps++;
-            return t->now_ns;
-        }
+    if (ts_ns - t->now_ns > LEAP_NS && !leap_believed(t, ts_ns)) {
+        t->counters.time_jumps++;
+        return t->now_ns;
     }
     t->leap_seen = 0;
     if (wheel_is_quiet(&t->wheel, ts_ns))
@@ -454,10 +499,11 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
         guess[i] = verdict[i] == DECODE_TCP ? table_guess(&t->table, key[i].hash) : FLOW_NONE;
         if (guess[i] == FLOW_NONE)
             continue;
-        const struct flow *f = pool_at(&t->pool, guess[i]);
-        __builtin_prefetch(f, 1);
-        __builtin_prefetch((const char *)f + 64, 1);
-        __builtin_prefetch((const char *)f + 128, 1);
+        /* A plain segment touches two lines; one that opens or closes, all. */
+        const char *line = (const char *)pool_at(&t->pool, guess[i]);
+        bool control = (segment[i].flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST)) != 0;
+        for (size_t at = 0; at < (control ? sizeof(struct flow) : HOT_OCTETS); at += 64)
+            __builtin_prefetch(line + at, 1);
     }
     for (size_t i = 0; i < n; i++) {
         segment[i].ts_ns = clock_take(t, segment[i].ts_ns);

@@ -10,6 +10,9 @@
 #ifndef SPANWATCH_FLOW_TRACKER_H
 #define SPANWATCH_FLOW_TRACKER_H
 
+#include <assert.h>
+#include <stddef.h>
+
 #include "spanwatch/flow.h"
 #include "spanwatch/tcp.h"
 
@@ -45,7 +48,7 @@ enum flow_flag {
 
 /* One connection. The first two lines are what each packet touches; the rest is for handshakes, faults and timers. */
 struct flow {
-    uint32_t addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair of addresses */
+    _Alignas(64) uint32_t addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair of addresses */
     uint16_t port[2];
     uint32_t scope;
     uint64_t last_ns;
@@ -63,9 +66,10 @@ struct flow {
     uint16_t wheel_slot; /* WHEEL_OUT, WHEEL_DUE or the slot's number */
     uint8_t ordinal, role_score, inferred;
     uint8_t last_cause;
-    uint8_t end_state[2]; /* at the last packet of a capture */
     struct zeek_view zeek;
 };
+
+static_assert(offsetof(struct flow, tcp.detail) <= 128, "what each packet touches fits two cache lines");
 
 /* ---- pool.c: entries by index, in chunks that never move ---- */
 enum { POOL_CHUNK = 1024 };
@@ -132,7 +136,7 @@ struct wheel {
     size_t due, heap_room;
     struct pool *pool;
 };
-int wheel_init(struct wheel *w, struct pool *pool);
+void wheel_init(struct wheel *w, struct pool *pool);
 void wheel_fini(struct wheel *w);
 /* Look at flow `index` at deadline_ns at the latest; replaces an earlier call. -1: memory is short. */
 int wheel_set(struct wheel *w, uint32_t index, uint64_t deadline_ns);
@@ -166,13 +170,22 @@ bool roles_improve(struct flow_tracker *t, struct flow *f, const struct segment 
 
 /* ---- emit.c ---- */
 void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step);
-void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns);
-void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const uint8_t state[2],
+
+/* The states of a moment, by side: of now, or remembered while time runs on. */
+struct moment {
+    uint64_t since_ns[2];
+    uint8_t state[2];
+};
+void moment_take(const struct flow *f, struct moment *m);
+void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct moment *m);
+void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const struct moment *m,
                      event_sink *sink, void *context);
 void emit_identity(const struct flow_tracker *t, const struct flow *f, struct event_flow *id);
 enum event_end emit_end_of(const struct flow *f);
 
 /* ---- tracker.c ---- */
+enum { LEAP_WITNESSES = 3 }; /* design 1.3: a leap is believed at the third in a row that agrees */
+
 struct flow_tracker {
     struct flow_config config;
     event_sink *sink;
@@ -189,7 +202,8 @@ struct flow_tracker {
     uint64_t data_segments, gaps; /* lately: what passed the tap, and what did not (halved now and then) */
     uint64_t now_ns, leap_ns;
     uint64_t serial;
-    unsigned leap_seen;
+    unsigned leap_seen;             /* witnesses in a row of a leap ahead */
+    uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it; FLOW_NONE */
     uint32_t evict_seed;
     bool at_end; /* flow_finish runs the linger */
 };
@@ -212,7 +226,7 @@ void evict_one(struct flow_tracker *t);
 
 /* Forget a flow altogether. */
 void flow_forget(struct flow_tracker *t, uint32_t index);
-/* After a verdict: tell the steps, and the connection when it is over. */
-void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, const struct tcp_verdict *v);
+/* After a verdict on what side `from` did: tell the steps, and the connection when it is over. */
+void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, unsigned from, const struct tcp_verdict *v);
 
 #endif

@@ -9,12 +9,12 @@
 
 #include <stdlib.h>
 
-int wheel_init(struct wheel *w, struct pool *pool) {
-    *w = (struct wheel){.pool = pool, .heap_room = 64};
+enum { FIRST_HEAP = 64 };
+
+void wheel_init(struct wheel *w, struct pool *pool) {
+    *w = (struct wheel){.pool = pool};
     for (int i = 0; i < WHEEL_LEVELS * WHEEL_SLOTS; i++)
         w->head[i] = FLOW_NONE;
-    w->heap = malloc(w->heap_room * sizeof *w->heap);
-    return w->heap ? 0 : -1;
 }
 
 void wheel_fini(struct wheel *w) {
@@ -45,11 +45,12 @@ static void sift_down(struct wheel *w, size_t i, struct wheel_due d) {
 static int heap_add(struct wheel *w, uint32_t index) {
     struct flow *f = pool_at(w->pool, index);
     if (w->due == w->heap_room) {
-        struct wheel_due *bigger = realloc(w->heap, w->heap_room * 2 * sizeof *bigger);
+        size_t room = w->heap_room ? w->heap_room * 2 : FIRST_HEAP;
+        struct wheel_due *bigger = realloc(w->heap, room * sizeof *bigger);
         if (bigger == NULL)
             return -1;
         w->heap = bigger;
-        w->heap_room *= 2;
+        w->heap_room = room;
     }
     f->wheel_slot = WHEEL_DUE;
     sift_up(w, w->due++, (struct wheel_due){f->deadline_ns, f->serial, index});

@@ -42,7 +42,7 @@ static bool only_syns(const struct tcp_connection *c, unsigned side) {
  * TIME_WAIT and the number is above what it has received. Elsewhere the SYN-ACK has to confirm it. */
 static bool begins_another(const struct machine *m) {
     const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    if (me->state == TCP_SYN_SENT && peer->state == TCP_CLOSED)
+    if (peer->state == TCP_CLOSED) /* nothing is left that would challenge it */
         return true;
     if (me->state != TCP_CLOSED && me->state != TCP_TIME_WAIT)
         return false;
@@ -57,14 +57,14 @@ static void syn_again(struct machine *m) {
         m->v->facts |= TCP_FACT_STRAY;
         return;
     }
+    me->flags &= ~(uint32_t)TCP_TIMED;
+    machine_try_again(m, m->from, TCP_TRY_SYN);
     if (me->state == TCP_ESTABLISHED || me->state == TCP_SYN_RECEIVED) {
         if (machine_crossing(m, m->from, m->c->detail[m->from].since_ns))
             return;
         me->flags |= TCP_IGNORES; /* the next SYN-ACK is not assumed to arrive either */
     }
-    me->flags &= ~(uint32_t)TCP_TIMED;
     machine_sends(m, m->from, TCP_EVENT_SYN_AGAIN);
-    machine_try_again(m, m->from, TCP_TRY_SYN);
 }
 
 void machine_syn(struct machine *m) {

@@ -58,6 +58,7 @@ void machine_heard(struct machine *m, unsigned side);
 void machine_arm(struct machine *m, unsigned side);
 
 /* Could a segment of `side` that passes now have been sent before what passed the tap at `then_ns` reached it? */
+bool tcp_crossing(const struct tcp_connection *c, unsigned side, uint64_t now_ns, uint64_t then_ns);
 bool machine_crossing(const struct machine *m, unsigned side, uint64_t then_ns);
 
 /* Why a change that nothing proves is believed: design 1.2. */

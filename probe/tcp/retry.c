@@ -25,14 +25,22 @@ static uint64_t with_slack(uint64_t interval_ns) {
     return interval_ns + interval_ns / 32 + ms(200);
 }
 
-uint64_t machine_first_rto_ns(const struct machine *m, unsigned side) {
-    uint64_t rtt_ns = (uint64_t)m->c->detail[!side].rtt_us * 1000;
-    return with_slack(rtt_ns * 3 > ms(FIRST_RTO_MS) ? rtt_ns * 3 : ms(FIRST_RTO_MS));
+static uint64_t at_least(uint64_t n, uint64_t least) {
+    return n > least ? n : least;
 }
 
-/* After how many unanswered repetitions silence means that the sender is gone; fewer where the host is known to try less. */
-static unsigned given_up_tries(unsigned configured) {
-    return configured > 0 && configured < GIVEN_UP_TRIES ? configured : GIVEN_UP_TRIES;
+uint64_t machine_first_rto_ns(const struct machine *m, unsigned side) {
+    uint64_t rtt_ns = (uint64_t)m->c->end[!side].rtt_us * 1000;
+    return with_slack(at_least(rtt_ns * 3, ms(FIRST_RTO_MS)));
+}
+
+/* Has the sender repeated so often without an answer that its silence means that it is gone? Less often where the host is known to try less,
+ * more often where the tap misses packets; and never, where the answers cannot be seen at all. */
+static bool has_given_up(const struct machine *m, unsigned side, unsigned configured) {
+    unsigned tries = m->rules->tap_loses ? 2 * GIVEN_UP_TRIES : GIVEN_UP_TRIES;
+    if (configured > 0 && configured < tries)
+        tries = configured;
+    return machine_is(&m->c->end[!side], TCP_SEEN) && m->c->detail[side].tries >= tries;
 }
 
 void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind) {
@@ -52,22 +60,23 @@ void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind) {
     struct tcp_detail *d = &m->c->detail[side];
     struct tcp_endpoint *peer = &m->c->end[!side];
     m->rearm |= 3; /* a client that asks again puts the server's own repetitions off */
-    if (d->trying != kind) {
-        uint64_t before_ns = d->trying == TCP_TRY_NONE ? 0 : d->tried_ns;
+    if (d->trying != kind) { /* the first repetition: when the original passed was not noted */
         machine_first_try(m, side, kind);
-        d->tries = before_ns == 0 ? 1 : 0;
+        d->tries = 1;
+        return;
     }
     uint64_t interval_us = (m->now_ns - d->tried_ns) / 1000;
-    if (d->tries > 0 && interval_us < BURST_MS * 1000)
+    if (interval_us < BURST_MS * 1000)
         return;
     if (interval_us > UINT32_MAX)
         interval_us = UINT32_MAX;
     d->steady = d->interval_us && about_equal((uint32_t)interval_us, d->interval_us) ? (uint8_t)(d->steady + (d->steady < 255)) : 0;
-    if (interval_us >= BURST_MS * 1000)
-        d->interval_us = (uint32_t)interval_us;
+    d->interval_us = (uint32_t)interval_us;
     d->tried_ns = m->now_ns;
     if (d->tries < 255)
         d->tries++;
+    if (!machine_is(peer, TCP_SEEN)) /* a direction that never reaches the tap says nothing by its silence */
+        return;
     if (d->tries < DEAF_TRIES || kind == TCP_TRY_SYN || kind == TCP_TRY_SYN_ACK || kind == TCP_TRY_PROBE)
         return;
     peer->flags |= TCP_DEAF;
@@ -92,11 +101,12 @@ void machine_heard(struct machine *m, unsigned side) {
     m->c->end[side].flags &= ~(uint32_t)TCP_DEAF;
     if (other->trying == TCP_TRY_DATA || other->trying == TCP_TRY_KEEPALIVE) {
         machine_stop_trying(m, !side);
-    } else if (other->trying == TCP_TRY_FIN) {
-        other->tries = 0;
-        m->rearm |= (uint8_t)(1u << !side);
+    } else if (other->trying == TCP_TRY_PROBE) {
+        other->tries = 0; /* answered: Linux goes on for ever (tcp_ack_probe) */
     } else if (other->trying == TCP_TRY_RST && !(m->s->flags & SEGMENT_RST)) {
         machine_stop_trying(m, !side); /* the receiver of the doubtful RST lives */
+        if (machine_is(&m->c->end[!side], TCP_FIN_SENT))
+            machine_first_try(m, !side, TCP_TRY_FIN);
     }
 }
 
@@ -125,7 +135,7 @@ static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_timers *t = m->rules->timers[side];
     if (d->tries == 0)
         return d->tried_ns + t->syn_linear * ms(FIRST_RTO_MS) + doubling_ns(t->syn_retries, t->rto_max_ns);
-    return d->tried_ns + next_interval_ns(m, side, t->syn_linear);
+    return d->tried_ns + at_least(next_interval_ns(m, side, t->syn_linear), with_slack(ms(FIRST_RTO_MS)));
 }
 
 /* A passive end repeats its SYN-ACK after a second; if not, it keeps no state (SYN cookies). Crossed SYNs leave a
@@ -136,10 +146,12 @@ static uint64_t syn_ack_due_ns(const struct machine *m, unsigned side) {
     if (d->trying == TCP_TRY_SYN)
         return d->tried_ns + with_slack(doubling_ns(t->syn_retries, t->rto_max_ns));
     const struct tcp_detail *pd = &m->c->detail[!side];
-    uint64_t due = d->tried_ns + (d->tries == 0 ? with_slack(ms(FIRST_RTO_MS)) : next_interval_ns(m, side, 0));
-    /* Asked again and again, it has no time to repeat by itself; its back-off goes on as far as the client's does. */
-    uint64_t asked = pd->trying == TCP_TRY_SYN && pd->tries > 0 ? d->tried_ns + next_interval_ns(m, !side, 0) : 0;
-    return asked > due ? asked : due;
+    if (d->tries > 0)
+        return d->tried_ns + at_least(next_interval_ns(m, side, 0), with_slack(ms(FIRST_RTO_MS)));
+    /* Asked again and again, it has had no time to repeat by itself; its back-off has gone on as far as the client's. */
+    uint64_t first_ns = with_slack(ms(FIRST_RTO_MS));
+    uint64_t asked_ns = pd->trying == TCP_TRY_SYN && pd->tries > 0 ? next_interval_ns(m, !side, 0) : 0;
+    return d->tried_ns + at_least(asked_ns, first_ns);
 }
 
 /* When to look at an unanswered FIN: where its next repetition is overdue. Where the tap is known to miss packets that alone tells that the answer
@@ -147,19 +159,22 @@ static uint64_t syn_ack_due_ns(const struct machine *m, unsigned side) {
 static uint64_t fin_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
     uint64_t patience_ns = machine_first_rto_ns(m, side);
-    if (!m->rules->tap_loses && patience_ns < with_slack(ms(PATIENCE_MS)))
-        patience_ns = with_slack(ms(PATIENCE_MS));
+    if (!m->rules->tap_loses)
+        patience_ns = at_least(patience_ns, with_slack(ms(PATIENCE_MS)));
     uint64_t next_ns = d->tries == 0 ? 0 : next_interval_ns(m, side, 0);
-    bool given_up = d->tries >= given_up_tries(m->rules->timers[side]->orphan_retries);
+    bool given_up = has_given_up(m, side, m->rules->timers[side]->orphan_retries);
     return d->tried_ns + (given_up || next_ns > patience_ns ? next_ns : patience_ns);
 }
 
 /* In ESTABLISHED and CLOSE_WAIT nothing runs out, unless something is repeated in vain. */
 static uint64_t open_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
+    const struct tcp_endpoint *e = &m->c->end[side];
+    if (machine_is(e, TCP_SYN_SEEN) && !machine_is(e, TCP_ACKING)) /* assumed to have the SYN-ACK, and silent since */
+        return d->since_ns + with_slack(doubling_ns(m->rules->timers[!side]->synack_retries, m->rules->timers[!side]->rto_max_ns));
     bool repeats = d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE || d->trying == TCP_TRY_PROBE;
     unsigned configured = d->trying == TCP_TRY_KEEPALIVE ? m->rules->timers[side]->keepalive_probes : m->rules->timers[side]->retries2;
-    if (!repeats || d->tries < given_up_tries(configured))
+    if (!repeats || !has_given_up(m, side, configured))
         return BASE_NEVER_NS;
     uint64_t interval_ns = d->interval_us ? (uint64_t)d->interval_us * 1000 : m->rules->timers[side]->keepalive_intvl_ns;
     if (d->trying == TCP_TRY_KEEPALIVE)
@@ -221,13 +236,17 @@ static void syn_received_over(struct machine *m, unsigned side) {
         machine_finish(m, TCP_CAUSE_ACK);
         return;
     }
+    if (m->rules->tap_loses && m->c->detail[side].tries == 0) { /* it would have repeated: the ACK was missed */
+        machine_infer_receives(m, side, TCP_EVENT_ACK_OF_SYN);
+        machine_finish(m, TCP_CAUSE_ACK);
+        return;
+    }
     run_out(m, side, TCP_CAUSE_TIMEOUT_SYN_RECEIVED);
 }
 
 /* No (further) retransmission of the FIN came: it was acknowledged unseen, or its sender has given up. */
 static void fin_over(struct machine *m, unsigned side) {
-    const struct tcp_detail *d = &m->c->detail[side];
-    if (d->tries >= given_up_tries(m->rules->timers[side]->orphan_retries)) {
+    if (has_given_up(m, side, m->rules->timers[side]->orphan_retries)) {
         run_out(m, side, TCP_CAUSE_TIMEOUT_RETRANSMIT);
         return;
     }
@@ -242,6 +261,13 @@ static void rst_believed(struct machine *m, unsigned side) {
     machine_infer_sends(m, side, TCP_EVENT_RST);
     machine_infer_receives(m, !side, TCP_EVENT_RST);
     machine_finish(m, TCP_CAUSE_RST);
+}
+
+/* A client of whom only SYNs were seen has never been there (SYN flood), or is long gone. */
+static enum tcp_cause open_cause(const struct tcp_endpoint *e, const struct tcp_detail *d) {
+    if (machine_is(e, TCP_SYN_SEEN) && !machine_is(e, TCP_ACKING))
+        return TCP_CAUSE_TIMEOUT_IDLE;
+    return d->trying == TCP_TRY_KEEPALIVE ? TCP_CAUSE_TIMEOUT_KEEPALIVE : TCP_CAUSE_TIMEOUT_RETRANSMIT;
 }
 
 void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules,
@@ -274,7 +300,7 @@ void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules
         break;
     case TCP_ESTABLISHED:
     case TCP_CLOSE_WAIT:
-        run_out(&m, side, d->trying == TCP_TRY_KEEPALIVE ? TCP_CAUSE_TIMEOUT_KEEPALIVE : TCP_CAUSE_TIMEOUT_RETRANSMIT);
+        run_out(&m, side, open_cause(&c->end[side], d));
         break;
     case TCP_CLOSED:
     case TCP_LISTEN:

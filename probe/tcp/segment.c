@@ -36,7 +36,7 @@ static bool sample_rtt(struct tcp_connection *c, unsigned acker, uint32_t ack, u
     struct tcp_endpoint *timed = &c->end[!acker];
     if (!machine_is(timed, TCP_TIMED) || tcp_before(ack, timed->timed_end))
         return false;
-    uint32_t *rtt_us = &c->detail[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
+    uint32_t *rtt_us = &c->end[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
     timed->flags &= ~(uint32_t)TCP_TIMED;
     if (sample == 0)
         sample = 1;
@@ -94,11 +94,22 @@ static bool beyond_window(struct machine *m) {
     struct tcp_detail *d = &m->c->detail[m->from];
     if (!machine_is(peer, TCP_ACKING) || !tcp_before(peer->edge, m->s->seq) || peer->window == 0)
         return false;
-    if (d->ahead_kind == TCP_AHEAD_SEQ && !tcp_before(m->s->seq, d->ahead))
+    if ((d->ahead_kind == TCP_AHEAD_SEQ || d->ahead_kind == TCP_AHEAD_FIN) && !tcp_before(m->s->seq, d->ahead))
         return false;
-    d->ahead_kind = TCP_AHEAD_SEQ;
-    d->ahead = m->s->seq;
+    bool fin = (m->s->flags & SEGMENT_FIN) != 0;
+    d->ahead_kind = fin ? TCP_AHEAD_FIN : TCP_AHEAD_SEQ;
+    d->ahead = m->s->seq + m->s->payload + fin;
     return true;
+}
+
+/* Below all that the receiver awaits, by more than any reordering explains: of another connection, or forged. */
+static bool is_stale(const struct machine *m) {
+    enum { REORDER = 1 << 20 };
+    const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    uint32_t end = m->s->seq + m->s->payload;
+    if (machine_is(peer, TCP_ACKING) && tcp_before(end, peer->acked - REORDER))
+        return true;
+    return machine_is(me, TCP_ACKING) && tcp_before(m->s->ack, me->acked - REORDER); /* RFC 5961 section 5 */
 }
 
 static void open_hole(struct machine *m, uint32_t seq) {
@@ -172,9 +183,13 @@ static void guess_fin(struct machine *m, unsigned side, uint32_t fin) {
     if (machine_is(&m->c->end[!side], TCP_FIN_SENT)) /* the segment that was missed has acknowledged the other FIN, most likely */
         machine_infer_receives(m, !side, TCP_EVENT_ACK_OF_FIN);
     machine_infer_sends(m, side, TCP_EVENT_FIN);
-    m->c->end[!side].flags |= TCP_FIN_TAKEN;
+    bool proven = m->from != side && !tcp_before(m->s->ack, fin);
+    m->c->end[!side].flags |= proven ? TCP_FIN_TAKEN | TCP_FIN_PROVEN : TCP_FIN_TAKEN;
     machine_infer_receives(m, !side, TCP_EVENT_FIN);
-    machine_first_try(m, side, TCP_TRY_FIN);
+    if (proven)
+        machine_infer_receives(m, side, TCP_EVENT_ACK_OF_FIN);
+    else
+        machine_first_try(m, side, TCP_TRY_FIN);
 }
 
 /* Octets of `side` up to `end` were sent, though the tap has not seen them. */
@@ -197,16 +212,32 @@ static void settle_ahead(struct machine *m, unsigned acker, uint32_t reached) {
         take_unseen(m, !acker, d->ahead);
 }
 
+/* One direction only: the acknowledgements are all that is known of the other end. One octet alone may be its FIN: it is, where this end has closed
+ * already, or closes with the next segment (send_fin). */
+static void confirm_unseen(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    struct tcp_detail *pd = &m->c->detail[!m->from];
+    uint32_t ack = m->s->ack;
+    bool known = machine_is(me, TCP_ACKING), one = known && ack - peer->nxt == 1;
+    if (!known)
+        pd->first = ack;
+    else
+        note_wrap(pd, peer->nxt, ack);
+    peer->nxt = peer->contiguous = ack;
+    pd->ahead_kind = one ? TCP_AHEAD_FIN : TCP_AHEAD_NONE;
+    pd->ahead = ack;
+    if (one && machine_is(me, TCP_FIN_SENT))
+        guess_fin(m, !m->from, ack);
+}
+
 /* An acknowledgement of octets that the tap has not seen: believed when it is repeated or exceeded. False: not yet.
  * One octet alone is a FIN that was missed, as nobody forges that, and the last ACK of a connection is not repeated. */
 static bool confirm_ahead(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    struct tcp_endpoint *peer = &m->c->end[!m->from];
     struct tcp_detail *d = &m->c->detail[m->from];
     uint32_t ack = m->s->ack;
-    if (!machine_is(peer, TCP_SEEN)) { /* one direction only: all that is known of the other end */
-        if (!machine_is(peer, TCP_SYN_SEEN) && !machine_is(me, TCP_ACKING))
-            m->c->detail[!m->from].first = ack;
-        peer->nxt = peer->contiguous = ack;
+    if (!machine_is(peer, TCP_SEEN)) {
+        confirm_unseen(m);
         return true;
     }
     settle_ahead(m, m->from, ack);
@@ -214,6 +245,15 @@ static bool confirm_ahead(struct machine *m) {
         return true;
     if (ack - peer->nxt == 1 && !machine_is(peer, TCP_FIN_SENT)) {
         take_unseen(m, !m->from, ack);
+        m->v->missed--; /* a FIN is no octet of payload */
+        guess_fin(m, !m->from, ack);
+        return true;
+    }
+    struct tcp_detail *pd = &m->c->detail[!m->from];
+    if (pd->ahead_kind == TCP_AHEAD_FIN && pd->ahead == ack) { /* of a FIN that seemed beyond the window */
+        pd->ahead_kind = TCP_AHEAD_NONE;
+        take_unseen(m, !m->from, ack);
+        m->v->missed--;
         guess_fin(m, !m->from, ack);
         return true;
     }
@@ -311,6 +351,11 @@ static void acknowledge_fin(struct machine *m) {
         me->flags &= ~(uint32_t)TCP_FIN_TAKEN;
         machine_sends(m, m->from, TCP_EVENT_ACK_BEFORE_FIN);
     }
+    if (tcp_before(m->s->ack, pd->fin) && pd->trying == TCP_TRY_FIN && !machine_crossing(m, m->from, pd->tried_ns)) {
+        pd->tries = 0; /* the other end lives, and has not got it: it goes on trying from here */
+        pd->tried_ns = m->now_ns;
+        m->rearm |= (uint8_t)(1u << !m->from);
+    }
 }
 
 /* Octets after its FIN: the FIN was forged, or guessed. */
@@ -338,15 +383,23 @@ static void fin_again(struct machine *m) {
 }
 
 static void send_fin(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from];
+    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
     struct tcp_detail *d = &m->c->detail[m->from];
     uint32_t fin = m->s->seq + m->s->payload + 1;
     if (machine_is(me, TCP_FIN_SENT) && fin == d->fin) {
         fin_again(m);
         return;
     }
-    if (machine_is(me, TCP_FIN_SENT))
-        return; /* a FIN elsewhere: not both can be its own, the first stays */
+    if (machine_is(peer, TCP_ACKING) && tcp_before(fin, peer->acked))
+        return; /* below what the peer awaits: it is dropped (RFC 9293 3.10.7.4, first) */
+    if (machine_is(me, TCP_FIN_SENT)) { /* not both can be its own: the later one, unless the first was acknowledged */
+        if (!machine_is(peer, TCP_FIN_PROVEN) && tcp_before(d->fin, fin))
+            d->fin = fin;
+        return;
+    }
+    struct tcp_detail *pd = &m->c->detail[!m->from];
+    if (!machine_is(peer, TCP_SEEN) && pd->ahead_kind == TCP_AHEAD_FIN && pd->ahead == m->s->ack)
+        guess_fin(m, !m->from, m->s->ack); /* what it acknowledged last, alone, was the other end's FIN */
     me->flags |= TCP_FIN_SENT;
     d->fin = fin;
     bool crossing = machine_is(me, TCP_FIN_TAKEN) && !machine_is(me, TCP_FIN_PROVEN);
@@ -368,37 +421,52 @@ static void deliver_fin(struct machine *m) {
     machine_receives(m, !m->from, TCP_EVENT_FIN);
 }
 
+/* A FIN_WAIT_2 was taken to have run out, but it acknowledges new data: it had an owner. */
+static bool still_reads(const struct tcp_endpoint *me, const struct segment *s) {
+    return !machine_is(me, TCP_FIN_TAKEN) && machine_is(me, TCP_ACKING) && tcp_before(me->acked, s->ack) && s->seq == me->nxt;
+}
+
 /* A closed endpoint speaks. Late octets of before say nothing; anything else proves that it is open after all. */
-static bool speaks_late(const struct machine *m) {
-    const struct tcp_endpoint *me = &m->c->end[m->from];
-    const struct tcp_detail *d = &m->c->detail[m->from];
+static bool speaks_late(const struct tcp_connection *c, unsigned from, const struct segment *s) {
+    const struct tcp_endpoint *me = &c->end[from];
+    const struct tcp_detail *d = &c->detail[from];
     if (me->state != TCP_CLOSED || !machine_is(me, TCP_ENDED))
         return false;
     if (machine_is(me, TCP_FIN_SENT))
-        return !((m->s->flags & SEGMENT_FIN) && m->s->seq + m->s->payload + 1 == d->fin);
-    return machine_crossing(m, m->from, d->since_ns);
+        return !((s->flags & SEGMENT_FIN) && s->seq + s->payload + 1 == d->fin) && !still_reads(me, s);
+    return tcp_crossing(c, from, s->ts_ns, d->since_ns);
 }
 
 bool tcp_is_late(const struct tcp_connection *c, unsigned from, const struct segment *s) {
-    struct tcp_connection *borrowed = (struct tcp_connection *)(uintptr_t)c; /* only read */
-    const struct machine m = {.c = borrowed, .s = s, .now_ns = s->ts_ns, .from = from};
-    return speaks_late(&m) || machine_is(&c->end[from], TCP_FIN_SENT);
+    return speaks_late(c, from, s) || machine_is(&c->end[from], TCP_FIN_SENT);
 }
 
-static bool is_first_bare_ack(const struct machine *m) {
-    const struct tcp_endpoint *end = m->c->end;
-    return !machine_is(&end[0], TCP_SEEN) && !machine_is(&end[1], TCP_SEEN) && m->s->payload == 0 &&
-           !(m->s->flags & SEGMENT_FIN);
+/* A bare ACK of a connection of which nothing else is known, once or again: a keepalive's answer, the last ACK of one that closed before the capture
+ * began, or a scan. The other end, or new octets, have to confirm it. */
+static bool is_tentative(const struct machine *m) {
+    const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    return me->state == TCP_CLOSED && !machine_is(me, TCP_ENDED | TCP_SYN_SEEN) && !machine_is(peer, TCP_SEEN) && m->s->payload == 0 &&
+           !(m->s->flags & SEGMENT_FIN) && (!machine_is(me, TCP_SEEN) || (m->s->seq == me->nxt && m->s->ack == me->acked));
+}
+
+/* A bare ACK one octet further than all that was seen: what lies between was this end's FIN. */
+static void skip_fin(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    if (machine_is(me, TCP_HOLE) && m->s->seq - me->contiguous == 1)
+        close_hole(me);
+    guess_fin(m, m->from, m->s->seq);
 }
 
 void machine_ordinary(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from];
     const struct segment *s = m->s;
-    bool tentative = is_first_bare_ack(m), hole = machine_is(me, TCP_HOLE);
-    if (!(s->flags & SEGMENT_ACK) || speaks_late(m)) {
+    bool tentative = is_tentative(m), hole = machine_is(me, TCP_HOLE);
+    if (!(s->flags & SEGMENT_ACK) || speaks_late(m->c, m->from, s) || is_stale(m)) {
         m->v->facts |= TCP_FACT_STRAY;
         return;
     }
+    if (me->state == TCP_CLOSED && machine_is(me, TCP_FIN_SENT) && still_reads(me, s))
+        machine_sends(m, m->from, TCP_EVENT_ALIVE);
     if (is_probe(m)) {
         machine_heard(m, m->from);
         probe(m);
@@ -414,7 +482,7 @@ void machine_ordinary(struct machine *m) {
         bool seen = machine_is(me, TCP_SEEN);
         place(m);
         if (seen && s->payload == 0 && !(s->flags & SEGMENT_FIN) && s->seq == before + 1)
-            guess_fin(m, m->from, s->seq);
+            skip_fin(m);
     }
     select_isn(m);
     bool acknowledged = acknowledge(m);

@@ -5,8 +5,6 @@
  */
 #include "machine.h"
 
-#include <assert.h>
-
 /* What holds no longer, or holds from now on, in the state that is entered. */
 static void on_enter(struct machine *m, unsigned side, enum tcp_state was, enum tcp_state next) {
     struct tcp_endpoint *e = &m->c->end[side];
@@ -24,8 +22,8 @@ void machine_set(struct machine *m, unsigned side, enum tcp_state next) {
     enum tcp_state was = end[side].state;
     if (was == next)
         return;
-    if (v->steps == 0 || (m->moved & (1u << side))) {
-        assert(v->steps < TCP_MAX_STEPS);
+    bool full = v->steps == TCP_MAX_STEPS; /* any octets may arrive: what is left folds into the last step */
+    if (v->steps == 0 || ((m->moved & (1u << side)) && !full)) {
         struct tcp_step *fresh = &v->step[v->steps++];
         for (unsigned i = 0; i < 2; i++)
             fresh->was[i] = fresh->state[i] = end[i].state;
@@ -86,12 +84,16 @@ enum tcp_inferred machine_reason(const struct machine *m, unsigned side) {
     return TCP_INFERRED_GAP;
 }
 
-bool machine_crossing(const struct machine *m, unsigned side, uint64_t then_ns) {
-    const struct tcp_detail *d = &m->c->detail[side];
+bool tcp_crossing(const struct tcp_connection *c, unsigned side, uint64_t now_ns, uint64_t then_ns) {
+    uint64_t rtt_us = c->end[side].rtt_us;
     /* Half as much again as the smoothed round trip, and the scheduling of a busy host. Unknown: 100 ms, half of
      * the least RTO of Linux (TCP_RTO_MIN), so that a retransmission never counts as crossing. */
-    uint64_t guard_ns = d->rtt_us ? (uint64_t)d->rtt_us * 1500 + 5 * BASE_NS_PER_MS : 100 * BASE_NS_PER_MS;
-    return m->now_ns - then_ns < guard_ns;
+    uint64_t guard_ns = rtt_us ? rtt_us * 1500 + 5 * BASE_NS_PER_MS : 100 * BASE_NS_PER_MS;
+    return now_ns - then_ns < guard_ns;
+}
+
+bool machine_crossing(const struct machine *m, unsigned side, uint64_t then_ns) {
+    return tcp_crossing(m->c, side, m->now_ns, then_ns);
 }
 
 void machine_finish(struct machine *m, enum tcp_cause cause) {
@@ -110,8 +112,12 @@ void machine_finish(struct machine *m, enum tcp_cause cause) {
             m->c->detail[side].due_ns = m->now_ns;
 }
 
-void tcp_init(struct tcp_connection *c) {
-    *c = (struct tcp_connection){.detail = {{.due_ns = BASE_NEVER_NS}, {.due_ns = BASE_NEVER_NS}}};
+void tcp_init(struct tcp_connection *c, uint64_t now_ns) {
+    *c = (struct tcp_connection){0};
+    for (unsigned side = 0; side < 2; side++) {
+        c->detail[side].since_ns = now_ns;
+        c->detail[side].due_ns = BASE_NEVER_NS;
+    }
 }
 
 void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause, enum tcp_inferred inferred,

@@ -111,6 +111,9 @@ const struct tcp_cell tcp_sends[TCP_EVENTS][TCP_STATES] = {
         [TCP_TIME_WAIT]    = GO(CLOSE_WAIT,  "it sends on: the FIN was not its own"),
         [TCP_CLOSED]       = GO(CLOSE_WAIT,  "it sends on: the FIN was not its own"),
     },
+    [TCP_EVENT_ALIVE] = {
+        [TCP_CLOSED]       = GO(FIN_WAIT_2, "a process still reads: no orphan, whose time would have run out"),
+    },
     [TCP_EVENT_RST] = {
         [TCP_CLOSED] = KEEP("3.10.7.1: the answer of a closed port"),
         [TCP_LISTEN] = KEEP("3.10.7.2"),
@@ -223,6 +226,7 @@ const char *tcp_event_name(enum tcp_event e) {
         [TCP_EVENT_FIN_CROSSING] = "FIN crossing",
         [TCP_EVENT_FIN_AGAIN] = "FIN again",
         [TCP_EVENT_FIN_UNSENT] = "FIN unsent",
+        [TCP_EVENT_ALIVE] = "alive",
         [TCP_EVENT_RST] = "RST",
     };
     assert(e < TCP_EVENTS);

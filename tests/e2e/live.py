@@ -1,0 +1,486 @@
+#!/usr/bin/env python3
+"""`spanwatch probe` on real interfaces: what it tells of live connections is what `spanwatch read` tells of a recording
+made beside it; and it behaves as a daemon should.
+
+    live.py --spanwatch PROGRAM [--only TEST,...]
+
+Needs root on Linux (exit status 77 where it cannot run). Prints a line for each test. Exit status 1 when one failed.
+"""
+import argparse
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+from hosts import Unavailable  # noqa: E402
+from live_probe import ADDRESS, NAME, Cable, Probe, Recorder, threads_of  # noqa: E402
+
+PORT = 8080
+TIMERS = ("--set", "tracker.time_wait=2", "--set", "tracker.tcp_fin_timeout=2")
+END_LIMIT = 5.0       # s: the contract
+STAMPS_APART = 10**6  # ns between the stamps of two sockets on one device
+F_SETPIPE_SZ = 1031
+STATE = ("client", "server", "client_state", "server_state", "client_was", "server_was", "cause", "inferred")
+CLOSED = ("client", "server", "conn_state", "history", "end", "client_bytes", "server_bytes", "client_packets",
+          "server_packets", "client_retransmits", "server_retransmits")
+COUNTED = ("packets", "bytes", "tcp", "not_tcp", "truncated", "malformed", "duplicates", "reordered", "stray")
+
+
+# ---- lives of connections
+
+def pair(cable, listener):
+    c = cable.connect(listener.getsockname()[1])
+    v, _ = listener.accept()
+    return c, v
+
+
+def closes_first(first, second):
+    first.sendall(b"request" * 50)
+    second.recv(1000)
+    second.sendall(b"answer" * 500)
+    first.close()
+    while second.recv(65536):
+        pass
+    second.close()
+
+
+def reset(c, v):
+    c.sendall(b"x")
+    v.recv(9)
+    v.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    v.close()
+    c.close()
+
+
+def half_closed(c, v):
+    c.shutdown(socket.SHUT_WR)
+    v.recv(9)
+    v.sendall(b"late" * 1000)
+    v.close()
+    while c.recv(65536):
+        pass
+    c.close()
+
+
+def traffic(cable, rounds):
+    """Connections of four kinds, and refused ones; how many."""
+    with cable.listen(PORT) as listener:
+        for _ in range(rounds):
+            c, v = pair(cable, listener)
+            closes_first(c, v)
+            c, v = pair(cable, listener)
+            closes_first(v, c)
+            reset(*pair(cable, listener))
+            half_closed(*pair(cable, listener))
+            try:
+                cable.connect(PORT + 1)
+            except ConnectionRefusedError:
+                pass
+    return rounds * 5
+
+
+# ---- comparing
+
+def ns_of(text):
+    seconds, fraction = text.split(".")
+    return int(seconds) * 10**9 + int(fraction)
+
+
+def read_back(program, path):
+    done = subprocess.run((program, "read", path, "--name", NAME, "--format", "jsonl") + TIMERS, capture_output=True,
+                          text=True, check=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    return [json.loads(line, parse_float=str) for line in done.stdout.splitlines()]
+
+
+def rows(records, kind, keys):
+    """The keys of each record of a kind, with its time, in an order that does not depend on who wrote them."""
+    return sorted(([r.get(k, "") for k in keys], ns_of(r["ts"])) for r in records if r["type"] == kind)
+
+
+def same_records(live, read, kind, keys):
+    mine, theirs = rows(live, kind, keys), rows(read, kind, keys)
+    assert [row for row, _ in mine] == [row for row, _ in theirs], \
+        f"{kind} records differ: {[p for p in zip(mine, theirs) if p[0][0] != p[1][0]][:3]}, {len(mine)}, {len(theirs)}"
+    apart = max((abs(a[1] - b[1]) for a, b in zip(mine, theirs)), default=0)
+    assert apart <= STAMPS_APART, f"{kind} records lie {apart} ns apart"
+    return len(mine)
+
+
+def live_against_recording(box, *options, rounds=20, count=True):
+    recorder = Recorder(box.cable.server, "eth0", box.path("recorded.pcap"))
+    probe = box.probe("-i", "eth0", *TIMERS, *options)
+    probe.wait_until_capturing()
+    connections = traffic(box.cable, rounds)
+    probe.wait_until_closed(connections)
+    recorder.stop()
+    box.ends_well(probe)
+    live, read = probe.records(), read_back(box.program, recorder.path)
+    steps = same_records(live, read, "transition", STATE)
+    assert steps > connections * 3, f"only {steps} transitions of {connections} connections"
+    assert same_records(live, read, "connection", CLOSED) == connections
+    mine, theirs = live[-1], read[-1]
+    different = [k for k in COUNTED if mine[k] != theirs[k]]
+    assert not count or not different, f"counters differ: {different}: {mine}, {theirs}"
+    assert mine["kernel_drops"] == 0 and mine["store_lost"] == 0, mine
+    return probe
+
+
+# ---- the tests
+
+def test_live_is_what_read_says(box):
+    probe = live_against_recording(box)
+    stats = probe.records("stats")
+    elapsed = time.monotonic() - probe.started
+    assert len(stats) >= int(elapsed) - 1, f"{len(stats)} stats records in {elapsed} s"
+    stamps = [ns_of(s["ts"]) for s in stats]
+    assert stamps == sorted(stamps), "stats go back in time"
+    for said in ("snaplen 256", "ring 64 MiB", "nanoseconds", "EN10MB", "promiscuous"):
+        assert said in probe.errors(), f"{said!r} is not in {probe.errors()!r}"
+
+
+def test_three_workers_tell_the_same(box):
+    live_against_recording(box, "--workers", "3")
+
+
+def test_filter_and_snaplen(box):
+    """Other connections on the device are left out by the kernel; 128 octets hold every header."""
+    probe = live_against_recording(box, "--filter", f"tcp port {PORT} or tcp port {PORT + 1}", "--snaplen", "128",
+                                   "--ring-mib", "8", rounds=3, count=False)
+    assert "snaplen 128" in probe.errors() and "ring 8 MiB" in probe.errors(), probe.errors()
+    probe = box.probe("-i", "eth0", "--filter", "udp")
+    probe.wait_until_capturing()
+    traffic(box.cable, 1)
+    box.ends_well(probe)
+    assert probe.records("stats")[-1]["packets"] == 0
+
+
+def test_rights_are_dropped(box):
+    for options, kept in (((), 1), (("--no-reopen",), 0), (("--workers", "2", "--user", "daemon"), 1)):
+        probe = box.probe("-i", "eth0", *options)
+        probe.wait_until_capturing()
+        threads = list(threads_of(probe.process.pid))
+        holders = [t for t in threads if int(t["CapPrm"], 16) != 0]
+        assert len(holders) == kept, f"{options}: {len(holders)} threads hold capabilities"
+        assert all(int(t["CapPrm"], 16) == 1 << 13 for t in holders), "more than CAP_NET_RAW"
+        for t in threads:
+            assert t["Uid"].split()[0] != "0" and len(set(t["Uid"].split())) == 1, t["Uid"]
+            assert t["Gid"].split()[0] != "0" and t["Groups"].strip() == "", (t["Gid"], t["Groups"])
+            assert (t["NoNewPrivs"], t["Seccomp"], int(t["CapBnd"], 16)) == ("1", "2", 0), t
+        filters = {t["Seccomp_filters"] for t in threads}
+        assert filters == {"1"}, "one filter a thread: the opener's is its own"
+        box.ends_well(probe)
+
+
+def test_interface_down_and_up(box):
+    probe = box.probe("-i", "eth0", *TIMERS)
+    probe.wait_until_capturing()
+    box.cable.link("eth0", "down")
+    probe.wait_for("the word that it is down", lambda: "is down" in probe.errors())
+    box.cable.link("eth0", "up")
+    probe.wait_for("a gap record", lambda: probe.records("gap"))
+    probe.wait_until_closed(traffic(box.cable, 1))
+    box.ends_well(probe)
+    gap, = probe.records("gap")
+    assert gap["what"] == "packets" and ns_of(gap["to"]) > ns_of(gap["from"]), gap
+
+
+def deleted_and_back(box, *options):
+    box.cable.plug("eth1")
+    probe = box.probe("-i", "eth1", *TIMERS, *options)
+    try:
+        probe.wait_until_capturing()
+        box.cable.unplug("eth1")
+        probe.wait_for("the word that it is gone", lambda: "is gone" in probe.errors())
+        box.cable.unplug("eth0")  # its addresses are eth1's too
+        box.cable.plug("eth1")
+        probe.wait_for("a gap record", lambda: probe.records("gap"))
+        probe.wait_until_closed(traffic(box.cable, 2))
+    finally:
+        box.cable.unplug("eth1")
+        box.cable.plug("eth0")
+    box.ends_well(probe)
+    gap = probe.records("gap")[0]
+    assert gap["what"] == "packets" and ns_of(gap["to"]) > ns_of(gap["from"]), gap
+    return probe
+
+
+def test_interface_deleted_and_back(box):
+    deleted_and_back(box)
+
+
+def test_interface_deleted_and_back_with_workers_and_filter(box):
+    deleted_and_back(box, "--workers", "2", "--filter", "tcp")
+
+
+def test_no_reopen_ends(box):
+    box.cable.plug("eth1")
+    probe = box.probe("-i", "eth1", "--no-reopen")
+    try:
+        probe.wait_until_capturing()
+    finally:
+        box.cable.unplug("eth1")
+    assert probe.process.wait(END_LIMIT) == 1
+    assert "is gone" in probe.errors(), probe.errors()
+    assert probe.records()[-1]["type"] == "stats", "its last word is the counters"
+
+
+def test_reload(box):
+    def services(text):
+        with open(box.path("services.json"), "w", encoding="ascii") as f:
+            f.write(text)
+    named = '{"services":[{"server":"%s","port":%d,"name":"%s"}]}'
+    os.chmod(box.folder, 0o755)  # the probe reads it as nobody
+    services(named % (ADDRESS["server"], PORT, "before"))
+    probe = box.probe("-i", "eth0", "--services", box.path("services.json"), *TIMERS)
+    probe.wait_until_capturing()
+    traffic(box.cable, 1)
+    probe.wait_until_closed(5)
+    services('{"services":[{"server":"10.0.0.0/8"')
+    probe.process.send_signal(signal.SIGHUP)
+    probe.wait_for("the refusal", lambda: "stays as it was" in probe.errors())
+    assert "services.json" in probe.errors(), "the file at fault is named"
+    traffic(box.cable, 1)
+    probe.wait_until_closed(10)
+    services(named % (ADDRESS["server"], PORT, "after"))
+    probe.process.send_signal(signal.SIGHUP)
+    probe.wait_for("the reload", lambda: "configuration loaded" in probe.errors())
+    traffic(box.cable, 1)
+    probe.wait_until_closed(15)
+    box.ends_well(probe)
+    names = [r["service"] for r in probe.records("connection") if r["server"].endswith(f":{PORT}")]
+    assert names == ["before"] * 8 + ["after"] * 4, names
+
+
+def test_signals_and_duration(box):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        probe = box.probe("-i", "eth0")
+        probe.wait_until_capturing()
+        with box.cable.listen(PORT) as listener:
+            c, v = pair(box.cable, listener)
+            c.sendall(b"at the last moment")
+            v.recv(100)
+            box.ends_well(probe, number)
+            c.close(), v.close()
+        connection, = probe.records("connection")
+        assert (connection["end"], connection["client_bytes"]) == ("open", 18), connection
+    probe = box.probe("-i", "eth0", "--duration", "0.5")
+    assert probe.process.wait(END_LIMIT) == 0
+
+
+def test_any_and_loopback(box):
+    for device, link in (("any", "LINUX_SLL2"), ("lo", "EN10MB")):
+        probe = box.probe("-i", device, *TIMERS)
+        probe.wait_until_capturing()
+        with box.cable.server, socket.create_server(("127.0.0.1", PORT)) as listener:
+            c = socket.create_connection(listener.getsockname())
+            v, _ = listener.accept()
+            closes_first(c, v)
+        probe.wait_until_closed(1)
+        box.ends_well(probe)
+        connection, = probe.records("connection")
+        assert link in probe.errors(), probe.errors()
+        assert (connection["conn_state"], connection["client_bytes"], connection["server_bytes"]) == ("SF", 350, 3000)
+        assert connection["client_retransmits"] == 0, "a copy was taken for a retransmission"
+
+
+def test_two_interfaces_are_merged_by_time(box):
+    """A connection through a bridge is seen on both of its ports: the merged order has every packet's two copies
+    beside each other, so that each is known for a copy and no packet comes too late."""
+    box.cable.plug("eth1")
+    try:
+        probe = box.probe("-i", "eth0", "-i", "lo", *TIMERS)
+        probe.wait_until_capturing()
+        box.cable.unplug("eth1")
+        with box.cable.server:
+            near = socket.create_server(("127.0.0.1", PORT))
+        far = box.cable.listen(PORT)
+        with near, far:
+            for _ in range(40):  # in turns: only their times tell in which order they came
+                c, v = pair(box.cable, far)
+                with box.cable.server:
+                    a = socket.create_connection(near.getsockname())
+                b, _ = near.accept()
+                closes_first(c, v)
+                closes_first(a, b)
+        probe.wait_until_closed(80)
+        box.ends_well(probe)
+    finally:
+        pass
+    last = probe.records("stats")[-1]
+    assert last["flows_total"] == 80 and last["reordered"] == 0, last
+    stamps = [ns_of(r["ts"]) for r in probe.records("transition")]
+    assert stamps == sorted(stamps), "transitions of one worker are in order of time"
+
+
+def test_dropped_packets_are_told(box):
+    """A probe that stands still while packets come: what its small ring could not hold is counted, to the packet."""
+    probe = box.probe("-i", "eth0", "--ring-mib", "1")
+    probe.wait_until_capturing()
+    before = probe.records("stats")[-1]["packets"]
+    probe.process.send_signal(signal.SIGSTOP)
+    with box.cable.client, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        for _ in range(20000):
+            s.sendto(b"x", (ADDRESS["server"], 9))
+    probe.process.send_signal(signal.SIGCONT)
+    probe.wait_for("drops", lambda: probe.records("stats")[-1]["kernel_drops"] > 0)
+    box.ends_well(probe)
+    last, gaps = probe.records("stats")[-1], probe.records("gap")
+    assert sum(g["lost"] for g in gaps) == last["kernel_drops"], (gaps, last)
+    assert {g["what"] for g in gaps} == {"packets"}, gaps
+    # the server answers some of them with ICMP errors, so there are more than were sent
+    assert last["packets"] - before + last["kernel_drops"] >= 20000, last
+    assert last["gaps"] == len(gaps), last
+
+
+def blocked_probe(box, connections):
+    """A probe whose reader reads nothing, after so many connections; and the pipe."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, F_SETPIPE_SZ, 65536)
+    probe = box.probe("-i", "eth0", "--set", "tracker.time_wait=1", output=writer)
+    os.close(writer)
+    time.sleep(1.0)
+    with box.cable.listen(PORT) as listener:
+        for _ in range(connections):
+            closes_first(*pair(box.cable, listener))
+    return probe, reader
+
+
+def test_blocked_output_does_not_hold_the_end(box):
+    probe, reader = blocked_probe(box, 400)
+    seconds = probe.end()
+    os.close(reader)
+    assert seconds < END_LIMIT and probe.status == 1, (seconds, probe.status)
+    assert "lost" in probe.errors(), probe.errors()
+
+
+def test_overflow_is_told(box):
+    """A reader that wakes up late: records that found no room are counted, to the record."""
+    probe, reader = blocked_probe(box, 5000)
+    time.sleep(3.0)  # TIME_WAIT ends, and the idle clock passes that
+    with os.fdopen(reader, encoding="utf-8") as pipe, open(probe.path, "w", encoding="utf-8") as copy:
+        probe.process.send_signal(signal.SIGTERM)
+        for line in pipe:
+            copy.write(line)
+    assert probe.process.wait(END_LIMIT) == 0, probe.errors()
+    last, gaps = probe.records("stats")[-1], probe.records("gap")
+    for kind in ("transition", "connection"):
+        lost = sum(g["lost"] for g in gaps if g["what"] == kind + "s")
+        written = len(probe.records(kind))
+        assert written + lost == last[kind + "s"], f"{written} written, {lost} lost, {last[kind + 's']} in all"
+    assert last["store_lost"] == sum(g["lost"] for g in gaps) > 0, (last, gaps)
+
+
+def test_closed_output_ends(box):
+    probe, reader = blocked_probe(box, 1)
+    os.close(reader)
+    assert probe.process.wait(END_LIMIT) == 0, "a reader who goes away has seen enough"
+
+
+def test_service_manager(box):
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(box.path("notify"))
+    manager.settimeout(END_LIMIT)
+    probe = box.probe("-i", "eth0", environment={"NOTIFY_SOCKET": box.path("notify"), "WATCHDOG_USEC": "500000"})
+    words = [manager.recv(100) for _ in range(3)]
+    assert words == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"], words
+    box.ends_well(probe)
+    while words[-1] != b"STOPPING=1":
+        words.append(manager.recv(100))
+    manager.close()
+
+
+def test_errors_are_clear(box):
+    for options, status, said, kept in (
+            (("-i", "nosuch0"), 1, "nosuch0: no such interface", True),
+            (("-i", "eth0"), 1, "eth0: no permission", False),
+            (("-i", "eth0", "--user", "nosuchuser"), 1, "no user \"nosuchuser\"", True),
+            (("-i", "eth0", "-i", "eth0"), 1, "named twice", True),
+            ((), 2, "no interface", True),
+            (("-i", "eth0", "--filter", "tcp and and"), 2, "--filter", True),
+            (("-i", "eth0", "--format", "report"), 2, "--format", True),
+            (("-i", "eth0", "--redis", "redis://x"), 2, "--redis", True)):
+        probe = box.probe(*options, without_net_raw=not kept)
+        assert probe.process.wait(END_LIMIT) == status, options
+        assert said in probe.errors(), (options, probe.errors())
+        assert probe.records() == []
+    box.cable.plug("eth1")
+    try:
+        box.cable.link("eth1", "down")
+        probe = box.probe("-i", "eth1")
+        assert probe.process.wait(END_LIMIT) == 1 and "is down" in probe.errors(), probe.errors()
+    finally:
+        box.cable.unplug("eth1")
+
+
+# ---- running them
+
+class Box:
+    """What one test works with; it is put away afterwards."""
+
+    def __init__(self, program, cable, folder):
+        self.program, self.cable, self.folder = program, cable, folder
+        self.probes = []
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def probe(self, *options, **more):
+        self.probes.append(Probe(self.program, self.cable, self.folder, *options, **more))
+        return self.probes[-1]
+
+    @staticmethod
+    def ends_well(probe, number=signal.SIGTERM):
+        seconds = probe.end(number)
+        assert probe.status == 0, f"exit status {probe.status}: {probe.errors()}"
+        assert seconds < END_LIMIT, f"the end took {seconds} s"
+        assert probe.records()[-1]["type"] == "stats", "its last word is the counters"
+
+    def close(self):
+        for probe in self.probes:
+            probe.kill()
+
+
+def run(program, name, test):
+    begun = time.monotonic()
+    try:
+        cable = Cable()  # new for each: what one leaves behind disturbs no other
+        with tempfile.TemporaryDirectory() as folder:
+            box = Box(program, cable, folder)
+            try:
+                test(box)
+            finally:
+                box.close()
+    except Unavailable:
+        raise
+    except Exception:
+        print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
+        return False
+    print(f"ok     {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--spanwatch", required=True)
+    parser.add_argument("--only", default="")
+    arguments = parser.parse_args()
+    tests = {n[len("test_"):]: f for n, f in globals().items() if n.startswith("test_")}
+    chosen = [n for n in arguments.only.split(",") if n] or list(tests)
+    try:
+        results = [run(os.path.abspath(arguments.spanwatch), n, tests[n]) for n in chosen]
+    except Unavailable as e:
+        print(f"skipped: {e}")
+        return 77
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""What the tests of live capture stand on: two hosts on one cable, a recorder beside the probe, the probe as a process.
+
+    client eth0 --- eth0 server: the probe and the recorder sit on the server's end
+
+Both take their packets from the kernel's one copy, so that their stamps are alike.
+"""
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+from child import Child
+from hosts import Namespace, Unavailable, ip, sysctl
+
+ETH_P_ALL = 3
+SO_TIMESTAMPNS = 35
+SNAPLEN = 256
+PR_CAPBSET_DROP, CAP_NET_RAW = 24, 13
+NAME = "live"
+ADDRESS = {"client": "10.78.0.1", "server": "10.78.0.2"}
+LIMIT = 20.0  # s that anything here may take
+
+
+class Cable:
+    """Two namespaces with a cable between them, and the server's loopback."""
+
+    def __init__(self):
+        if os.geteuid() != 0:
+            raise Unavailable("live capture and network namespaces need root")
+        try:
+            self.server, self.client = Namespace.new(), Namespace.new()
+        except OSError as e:
+            raise Unavailable(f"no network namespace can be made: {e.strerror}") from e
+        for host in (self.server, self.client):
+            with host:
+                sysctl("ipv6/conf/all/disable_ipv6", 1)
+                sysctl("ipv6/conf/default/disable_ipv6", 1)
+                ip("link", "set", "lo", "up")
+        self.plug("eth0")
+
+    def plug(self, device):
+        """A cable between two devices of this name, with the addresses of the hosts."""
+        with self.server:
+            where = f"/proc/{os.getpid()}/fd/{self.client.fd}"
+            ip("link", "add", device, "address", "02:00:00:00:78:02", "type", "veth",
+               "peer", "name", device, "address", "02:00:00:00:78:01", "netns", where)
+        for name, host, other, mac in (("server", self.server, "client", 1), ("client", self.client, "server", 2)):
+            with host:
+                ip("link", "set", device, "up")
+                ip("addr", "add", ADDRESS[name] + "/24", "dev", device)
+                ip("neigh", "replace", ADDRESS[other], "lladdr", f"02:00:00:00:78:0{mac}", "dev", device,
+                   "nud", "permanent")
+
+    def unplug(self, device):
+        with self.server:
+            ip("link", "del", device)
+
+    def link(self, device, state):
+        with self.server:
+            ip("link", "set", device, state)
+        if state == "up":  # the kernel forgot the neighbour with the link
+            with self.server:
+                ip("neigh", "replace", ADDRESS["client"], "lladdr", "02:00:00:00:78:01", "dev", device,
+                   "nud", "permanent")
+
+    def listen(self, port, host="server"):
+        with getattr(self, host):
+            return socket.create_server((ADDRESS[host], port), backlog=512)
+
+    def connect(self, port):
+        with self.client:
+            return socket.create_connection((ADDRESS["server"], port), timeout=LIMIT)
+
+
+class Recorder(Child):
+    """Writes what passes a device to a pcap file (nanoseconds) until it is stopped."""
+
+    def __init__(self, namespace, device, path):
+        self.namespace, self.device, self.path = namespace, device, path
+        super().__init__()
+
+    def main(self, control):
+        with self.namespace:
+            tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        tap.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        tap.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE: nothing may be missing
+        tap.bind((self.device, ETH_P_ALL))
+        control.setblocking(False)
+        tap.settimeout(0.02)
+        self.ready()
+        frames = []
+        while True:
+            try:
+                octets, ancillary, _, _ = tap.recvmsg(65536, 64)
+                frames.append((octets[:SNAPLEN], len(octets), struct.unpack("qq", ancillary[0][2][:16])))
+            except TimeoutError:
+                if self._told_to_stop(control):
+                    break
+        with open(self.path, "wb") as f:
+            f.write(struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, SNAPLEN, 1))
+            for octets, length, stamp in frames:
+                f.write(struct.pack("<IIII", *stamp, len(octets), length) + octets)
+
+    @staticmethod
+    def _told_to_stop(control):
+        try:
+            return control.recv(64) is not None
+        except BlockingIOError:
+            return False
+
+
+class Probe:
+    """spanwatch probe in the server's namespace, with its records as they come."""
+
+    def __init__(self, program, cable, folder, *options, output=None, without_net_raw=False, environment=None):
+        self.path = os.path.join(folder, f"probe{time.monotonic_ns()}.jsonl")
+        self.errors_path = self.path + ".err"
+        self.started = time.monotonic()
+        with open(self.errors_path, "wb") as errors, open(self.path, "wb") as records, cable.server:
+            self.process = subprocess.Popen(
+                (program, "probe", "--name", NAME) + options, stdout=output or records, stderr=errors,
+                preexec_fn=self._drop_net_raw if without_net_raw else None,
+                env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", **(environment or {})})
+        self.status = None
+
+    @staticmethod
+    def _drop_net_raw():
+        import ctypes
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_NET_RAW, 0, 0, 0)
+
+    def errors(self):
+        with open(self.errors_path, encoding="utf-8") as f:
+            return f.read()
+
+    def records(self, kind=None):
+        """All whole records so far."""
+        with open(self.path, encoding="utf-8") as f:
+            lines = f.read().split("\n")[:-1]
+        parsed = [json.loads(line, parse_float=str) for line in lines]
+        return [r for r in parsed if kind in (None, r["type"])]
+
+    def wait_for(self, what, test):
+        end = time.monotonic() + LIMIT
+        while not test():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"waited in vain for {what}; standard error: {self.errors()}")
+            time.sleep(0.05)
+
+    def wait_until_capturing(self):
+        """Its first stats record says that its loop runs."""
+        self.wait_for("the first stats record", lambda: self.records("stats"))
+
+    def wait_until_closed(self, connections):
+        """So many connections were there, and all are over."""
+        def over():
+            stats = self.records("stats")
+            return stats and stats[-1]["flows_total"] >= connections and stats[-1]["flows_open"] == 0
+        self.wait_for(f"the end of {connections} connections", over)
+
+    def end(self, number=signal.SIGTERM):
+        """Send the signal; the seconds until the end. `status` is the exit status then."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        self.status = self.process.wait(LIMIT)
+        return time.monotonic() - begun
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def threads_of(pid):
+    """The fields of /proc/PID/task/*/status, one dictionary a thread."""
+    for task in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            yield dict(line.strip().split(":\t", 1) for line in f if ":\t" in line)
