@@ -15,13 +15,15 @@
 #define BASE_NS_PER_MS UINT64_C(1000000)
 #define BASE_NEVER_NS  UINT64_MAX
 
-/* An error for a person: `what` is the file, key or option at fault, `why` the reason and the mend. */
+/* An error for a person: `what` is the file, key or option at fault, `why` the reason and the mend.
+ */
 struct base_error {
     char what[256];
     char why[512];
 };
 
-/* Fill `e` (printf style). A NULL `e` is ignored. Always returns -1, so that callers can return it. */
+/* Fill `e` (printf style). A NULL `e` is ignored. Always returns -1, so that callers can return it.
+ */
 int base_error_set(struct base_error *e, const char *what, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -31,8 +33,8 @@ void base_error_print(const struct base_error *e);
 /* "spanwatch: ..." to standard error, for what is not a failure. Control octets are escaped. */
 void base_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* An IP address in network byte order. family is 4 or 6; of IPv4 only the first four octets count, the
- * others are zero, so that two addresses compare with memcmp. */
+/* An IP address in network byte order. family is 4 or 6; of IPv4 only the first four octets count,
+ * the others are zero, so that two addresses compare with memcmp. */
 struct base_addr {
     uint8_t family;
     uint8_t octet[16];
@@ -48,13 +50,15 @@ enum {
 size_t base_addr_format(const struct base_addr *a, char out[BASE_ADDR_TEXT]);
 size_t base_endpoint_format(const struct base_addr *a, uint16_t port, char out[BASE_ENDPOINT_TEXT]);
 
-/* Seconds with nine decimals, e.g. "1700000000.123456789"; also right for durations ("0.000001000"). */
+/* Seconds with nine decimals, e.g. "1700000000.123456789"; also right for durations
+ * ("0.000001000"). */
 size_t base_time_format(uint64_t ns, char out[BASE_TIME_TEXT]);
 
 /* "2023-11-14 22:13:20" (UTC) for people; returns the length. */
 size_t base_time_format_utc(uint64_t ns, char out[BASE_TIME_TEXT]);
 
-/* Parse an address; an IPv4-mapped IPv6 address stays IPv6. False when `text` is not exactly one. */
+/* Parse an address; an IPv4-mapped IPv6 address stays IPv6. False when `text` is not exactly one.
+ */
 bool base_addr_parse(const char *text, struct base_addr *a);
 
 /* Parse ADDRESS or ADDRESS/LENGTH. Host bits below the prefix must be zero: false otherwise. */

@@ -1,8 +1,9 @@
 /*
  * event: what the flow room hands on to snapshots, alarms and records.
  *
- * An event is self-contained (no pointers): it may cross a ring to another thread. Numbers only; texts are made in
- * record. Addresses are in network order, everything else in host order, times in nanoseconds of capture time.
+ * An event is self-contained (no pointers): it may cross a ring to another thread. Numbers only;
+ * texts are made in record. Addresses are in network order, everything else in host order, times in
+ * nanoseconds of capture time.
  */
 #ifndef SPANWATCH_EVENT_H
 #define SPANWATCH_EVENT_H
@@ -14,12 +15,12 @@ enum event_type { EVENT_TRANSITION, EVENT_CONNECTION };
 
 /* Which connection. Enough to compute `flow` (design 1.3), the Community ID and the service. */
 struct event_flow {
-    uint8_t family; /* 4 or 6 */
+    uint8_t family;  /* 4 or 6 */
     uint8_t ordinal; /* tells connections apart that have the same endpoints, scope and first_ns */
     uint16_t client_port, server_port;
-    uint32_t scope; /* decode_scope id */
+    uint32_t scope;                 /* decode_scope id */
     uint8_t client[16], server[16]; /* IPv4 in the first four octets, the others zero */
-    uint64_t first_ns; /* of the connection's first packet */
+    uint64_t first_ns;              /* of the connection's first packet */
 };
 
 enum { EVENT_CLIENT, EVENT_SERVER }; /* index of per-side arrays */
@@ -31,29 +32,39 @@ struct event_transition {
     uint8_t inferred; /* enum tcp_inferred */
 };
 
-enum event_end { EVENT_END_FIN, EVENT_END_RST, EVENT_END_REFUSED, EVENT_END_TIMEOUT, EVENT_END_EVICTED, EVENT_END_OPEN };
+enum event_end {
+    EVENT_END_FIN,
+    EVENT_END_RST,
+    EVENT_END_REFUSED,
+    EVENT_END_TIMEOUT,
+    EVENT_END_EVICTED,
+    EVENT_END_OPEN
+};
 
-enum { EVENT_HISTORY_TEXT = 32 }; /* Zeek history letters kept, and the NUL; later letters are not kept */
+enum {
+    EVENT_HISTORY_TEXT = 32
+}; /* Zeek history letters kept, and the NUL; later letters are not kept */
 
 struct event_side {
-    uint64_t bytes;           /* payload by sequence number, a retransmission once */
-    uint32_t packets;         /* copies not counted */
-    uint32_t retransmits;     /* segments sent again */
-    uint32_t out_of_order;    /* segments of this side that came late but were not sent before */
-    uint32_t zero_windows;    /* times this side closed its window */
-    uint32_t dup_acks;        /* duplicate ACKs this side sent (RFC 5681 section 2) */
-    uint64_t rtt_ns;          /* smoothed (RFC 6298): tap to this side and back; 0 is unknown */
+    uint64_t bytes;        /* payload by sequence number, a retransmission once */
+    uint32_t packets;      /* copies not counted */
+    uint32_t retransmits;  /* segments sent again */
+    uint32_t out_of_order; /* segments of this side that came late but were not sent before */
+    uint32_t zero_windows; /* times this side closed its window */
+    uint32_t dup_acks;     /* duplicate ACKs this side sent (RFC 5681 section 2) */
+    uint64_t rtt_ns;       /* smoothed (RFC 6298): tap to this side and back; 0 is unknown */
 };
 
 struct event_connection {
     struct event_side side[2];
     uint8_t state[2];
-    uint8_t end;        /* enum event_end */
-    uint8_t inferred;   /* of the connection: the strongest reason met, TCP_PROVEN when all was seen */
+    uint8_t end; /* enum event_end */
+    uint8_t
+        inferred; /* of the connection: the strongest reason met, TCP_PROVEN when all was seen */
     uint8_t role_score; /* 0 to 255 */
     char conn_state[8]; /* Zeek's, e.g. "SF" */
     char history[EVENT_HISTORY_TEXT];
-    uint64_t last_ns;   /* of the last packet; duration is last_ns - first_ns */
+    uint64_t last_ns;     /* of the last packet; duration is last_ns - first_ns */
     uint64_t since_ns[2]; /* when each side entered its state */
     uint64_t handshake_server_rtt_ns, handshake_client_rtt_ns; /* 0 is unknown */
     uint64_t missed_bytes;

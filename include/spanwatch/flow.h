@@ -1,8 +1,9 @@
 /*
  * flow: which connection a segment belongs to, and all that is known of it.
  *
- * Input: segments in capture order and the capture's clock. Output: events (event.h) in the order of the contract.
- * Owner: one thread (a worker) owns a tracker; nothing here locks, waits, formats, or allocates a packet.
+ * Input: segments in capture order and the capture's clock. Output: events (event.h) in the order
+ * of the contract. Owner: one thread (a worker) owns a tracker; nothing here locks, waits, formats,
+ * or allocates a packet.
  */
 #ifndef SPANWATCH_FLOW_H
 #define SPANWATCH_FLOW_H
@@ -10,7 +11,8 @@
 #include "spanwatch/decode.h"
 #include "spanwatch/event.h"
 
-/* The hosts' timers, by the names of the Linux settings (ip-sysctl); seconds where the unit is not in the name. */
+/* The hosts' timers, by the names of the Linux settings (ip-sysctl); seconds where the unit is not
+ * in the name. */
 struct flow_timers {
     uint32_t tcp_fin_timeout;         /* 60 */
     uint32_t tcp_syn_retries;         /* 6 */
@@ -34,7 +36,8 @@ struct flow_host_timers {
 
 /* Asked once a new connection: is this endpoint a configured service (or at least a known port)? */
 enum flow_service_evidence { FLOW_SERVICE_NONE, FLOW_SERVICE_PORT_KNOWN, FLOW_SERVICE_CONFIGURED };
-typedef enum flow_service_evidence flow_service_lookup(void *context, const struct base_addr *a, uint16_t port, uint32_t scope);
+typedef enum flow_service_evidence flow_service_lookup(void *context, const struct base_addr *a,
+                                                       uint16_t port, uint32_t scope);
 
 struct flow_config {
     struct flow_timers timers;
@@ -61,25 +64,28 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
 void flow_free(struct flow_tracker *t);
 
 /*
- * A batch of decoded packets, in capture order. verdict[i] says whether segment[i] is DECODE_TCP, DECODE_ICMP or
- * not to be looked at; ts_ns of every one moves the clock (design 1.3: only forward; leaps need a third witness).
- * Timers that run out before a packet fire before it. What belongs to a batch is prefetched together. ts_ns of each segment is set to the
- * tracker's time of it.
+ * A batch of decoded packets, in capture order. verdict[i] says whether segment[i] is DECODE_TCP,
+ * DECODE_ICMP or not to be looked at; ts_ns of every one moves the clock (design 1.3: only forward;
+ * leaps need a third witness). Timers that run out before a packet fire before it. What belongs to
+ * a batch is prefetched together. ts_ns of each segment is set to the tracker's time of it.
  */
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n);
 
-/* Let capture time reach `now_ns` (an idle tick; or T of `--at`): timers up to and including it fire. */
+/* Let capture time reach `now_ns` (an idle tick; or T of `--at`): timers up to and including it
+ * fire. */
 void flow_advance(struct flow_tracker *t, uint64_t now_ns);
 
 /* The tracker's clock: 0 before the first packet. */
 uint64_t flow_now(const struct flow_tracker *t);
 
-/* Every connection that is not CLOSED/CLOSED, as EVENT_CONNECTION, ordered by start, then client, then server. */
+/* Every connection that is not CLOSED/CLOSED, as EVENT_CONNECTION, ordered by start, then client,
+ * then server. */
 void flow_each_open(struct flow_tracker *t, event_sink *sink, void *context);
 
 /*
- * The end of a capture: remember what is open (as flow_each_open tells) at the clock's time, let time run on for linger_ns in
- * which timers give transitions only, then give the remembered connections to the sink.
+ * The end of a capture: remember what is open (as flow_each_open tells) at the clock's time, let
+ * time run on for linger_ns in which timers give transitions only, then give the remembered
+ * connections to the sink.
  */
 void flow_finish(struct flow_tracker *t, uint64_t linger_ns);
 

@@ -1,26 +1,30 @@
 /*
- * tcp: the two-endpoint state machine, pure: no clock, no memory of its own, no events beyond the verdict it returns.
+ * tcp: the two-endpoint state machine, pure: no clock, no memory of its own, no events beyond the
+ * verdict it returns.
  *
- * Where we stand: beside the wire, not at an end of it. An endpoint that sends a segment proves its own state; the one
- * it is sent to is assumed to have received it, until what follows proves that it did not. So each segment is turned into
- * an ordered list of events (RST; SYN or SYN-ACK; ACK; ACK of SYN; ACK of FIN; FIN: RFC 9293 section 3.10.7), and each event is looked
- * up twice: in the table of what the sender has proven, and in the table of what the receiver has now been told.
+ * Where we stand: beside the wire, not at an end of it. An endpoint that sends a segment proves its
+ * own state; the one it is sent to is assumed to have received it, until what follows proves that
+ * it did not. So each segment is turned into an ordered list of events (RST; SYN or SYN-ACK; ACK;
+ * ACK of SYN; ACK of FIN; FIN: RFC 9293 section 3.10.7), and each event is looked up twice: in the
+ * table of what the sender has proven, and in the table of what the receiver has now been told.
  *
  *            segment                     sender table              receiver table
- *   ----> classify ----> validate ---->  [event][state]  ------>   [event][state]  ----> one setter ----> verdict
- *          (events)    (RFC 5961, holes)  (table.c)                 (table.c)            (step.c)
+ *   ----> classify ----> validate ---->  [event][state]  ------>   [event][state]  ----> one setter
+ * ----> verdict (events)    (RFC 5961, holes)  (table.c)                 (table.c) (step.c)
  *
  * What may be wrong and how it is mended:
- *   - the packet passed the tap and was lost beyond it: a retransmission contradicts what was assumed; the *_AGAIN events and ACK_BEFORE_FIN put
- *     the endpoint back (unless both could have crossed on the way, judged by the round trip from the tap);
- *   - the packet was lost before the tap, or by it: the other end's later segments, or the absence of a retransmission that
- *     would be due, tell (inferred);
- *   - an endpoint that leaves two retransmissions in a row without any answer is taken to be out of reach ("deaf"): what is sent to it is no
- *     longer assumed to arrive, until it speaks;
- *   - a segment that the kernel would not accept (RFC 5961 RST and SYN, an ACK of data never sent, a segment beyond the window, a bad checksum) changes
- *     nothing, unless what follows confirms it.
+ *   - the packet passed the tap and was lost beyond it: a retransmission contradicts what was
+ * assumed; the *_AGAIN events and ACK_BEFORE_FIN put the endpoint back (unless both could have
+ * crossed on the way, judged by the round trip from the tap);
+ *   - the packet was lost before the tap, or by it: the other end's later segments, or the absence
+ * of a retransmission that would be due, tell (inferred);
+ *   - an endpoint that leaves two retransmissions in a row without any answer is taken to be out of
+ * reach ("deaf"): what is sent to it is no longer assumed to arrive, until it speaks;
+ *   - a segment that the kernel would not accept (RFC 5961 RST and SYN, an ACK of data never sent,
+ * a segment beyond the window, a bad checksum) changes nothing, unless what follows confirms it.
  *
- * Sequence numbers are compared modulo 2^32 (RFC 9293 section 3.4). Times are nanoseconds of capture time.
+ * Sequence numbers are compared modulo 2^32 (RFC 9293 section 3.4). Times are nanoseconds of
+ * capture time.
  */
 #ifndef SPANWATCH_TCP_H
 #define SPANWATCH_TCP_H
@@ -35,17 +39,21 @@ enum tcp_endpoint_flag {
     TCP_FIN_SENT = 0x0008,   /* fin is known (or inferred) */
     TCP_FIN_TAKEN = 0x0010,  /* the peer's FIN was assumed or proven received here */
     TCP_FIN_PROVEN = 0x0020, /* this endpoint has acknowledged the peer's FIN */
-    TCP_FIN_GUESSED = 0x0040, /* its FIN was not seen: one octet is missing at the end of what it sent */
-    TCP_HOLE = 0x0080,       /* octets between contiguous and hole_end were not seen */
-    TCP_SCALED = 0x0100,     /* its SYN bore a window scale option */
-    TCP_FASTOPEN = 0x0200,   /* it took data with the SYN: it may send before its SYN is acknowledged */
-    TCP_IGNORES = 0x0400,    /* it has sent its SYN-ACK again in spite of an ACK */
-    TCP_DEAF = 0x0800,       /* it leaves retransmissions unanswered */
-    TCP_OWNED = 0x1000,      /* in FIN_WAIT_2 it acknowledged new data: a process still reads (not orphaned) */
-    TCP_ENDED = 0x2000,      /* it was open and is CLOSED: only its own segment opens it again */
-    TCP_CHECKED = 0x4000,    /* a checksum of its own was good: a bad one is not offload */
-    TCP_TIMED = 0x8000,      /* timed_end is waiting for its acknowledgement */
-    TCP_PENDING = 0x10000    /* something is repeated, unconfirmed or doubted: the short way is closed */
+    TCP_FIN_GUESSED =
+        0x0040,          /* its FIN was not seen: one octet is missing at the end of what it sent */
+    TCP_HOLE = 0x0080,   /* octets between contiguous and hole_end were not seen */
+    TCP_SCALED = 0x0100, /* its SYN bore a window scale option */
+    TCP_FASTOPEN =
+        0x0200, /* it took data with the SYN: it may send before its SYN is acknowledged */
+    TCP_IGNORES = 0x0400, /* it has sent its SYN-ACK again in spite of an ACK */
+    TCP_DEAF = 0x0800,    /* it leaves retransmissions unanswered */
+    TCP_OWNED =
+        0x1000, /* in FIN_WAIT_2 it acknowledged new data: a process still reads (not orphaned) */
+    TCP_ENDED = 0x2000,   /* it was open and is CLOSED: only its own segment opens it again */
+    TCP_CHECKED = 0x4000, /* a checksum of its own was good: a bad one is not offload */
+    TCP_TIMED = 0x8000,   /* timed_end is waiting for its acknowledgement */
+    TCP_PENDING =
+        0x10000 /* something is repeated, unconfirmed or doubted: the short way is closed */
 };
 
 /* What each segment touches of one endpoint. */
@@ -58,47 +66,50 @@ struct tcp_endpoint {
     uint32_t timed_us;   /* when that passed the tap, microseconds modulo 2^32 */
     uint32_t rtt_us;     /* smoothed, tap to this endpoint and back; 0 unknown */
     uint32_t packets;
-    uint32_t flags;      /* enum tcp_endpoint_flag */
-    uint16_t window;     /* last advertised, as it stands in the header */
-    uint8_t state;       /* enum tcp_state */
-    uint8_t wscale;      /* 0 to 14 (RFC 7323 section 2.3) */
+    uint32_t flags;  /* enum tcp_endpoint_flag */
+    uint16_t window; /* last advertised, as it stands in the header */
+    uint8_t state;   /* enum tcp_state */
+    uint8_t wscale;  /* 0 to 14 (RFC 7323 section 2.3) */
 };
 
 enum tcp_ahead { /* what lies beyond all that was seen, and is not confirmed yet */
-    TCP_AHEAD_NONE,
-    TCP_AHEAD_ACK, /* an acknowledgement that this endpoint sent */
-    TCP_AHEAD_SEQ, /* the end of a segment that it sent */
-    TCP_AHEAD_FIN  /* the same, of one with a FIN; of a direction that is never seen: one octet that may be its FIN */
+                 TCP_AHEAD_NONE,
+                 TCP_AHEAD_ACK, /* an acknowledgement that this endpoint sent */
+                 TCP_AHEAD_SEQ, /* the end of a segment that it sent */
+                 TCP_AHEAD_FIN  /* the same, of one with a FIN; of a direction that is never seen:
+                                   one octet that may be its FIN */
 };
 
 enum tcp_try { /* what an endpoint is repeating, or waiting to have answered */
-    TCP_TRY_NONE,
-    TCP_TRY_SYN,
-    TCP_TRY_SYN_ACK,
-    TCP_TRY_DATA,
-    TCP_TRY_FIN,
-    TCP_TRY_KEEPALIVE,
-    TCP_TRY_PROBE, /* of a zero window */
-    TCP_TRY_RST    /* a reset in the window but not exact: believed when nothing contradicts it */
+               TCP_TRY_NONE,
+               TCP_TRY_SYN,
+               TCP_TRY_SYN_ACK,
+               TCP_TRY_DATA,
+               TCP_TRY_FIN,
+               TCP_TRY_KEEPALIVE,
+               TCP_TRY_PROBE, /* of a zero window */
+               TCP_TRY_RST /* a reset in the window but not exact: believed when nothing contradicts
+                              it */
 };
 
 /* What only some segments touch. */
 struct tcp_detail {
-    uint64_t since_ns; /* when the state was entered */
-    uint64_t due_ns;   /* when its timer runs out; BASE_NEVER_NS */
-    uint64_t tried_ns; /* last transmission of what it repeats */
+    uint64_t since_ns;    /* when the state was entered */
+    uint64_t due_ns;      /* when its timer runs out; BASE_NEVER_NS */
+    uint64_t tried_ns;    /* last transmission of what it repeats */
     uint32_t interval_us; /* between the last two of these; 0 after the first */
     uint32_t isn;
-    uint32_t other_isn; /* of a second SYN or SYN-ACK, until an ACK selects one; valid when other != 0 */
-    uint32_t fin;       /* one past its FIN */
+    uint32_t
+        other_isn; /* of a second SYN or SYN-ACK, until an ACK selects one; valid when other != 0 */
+    uint32_t fin;  /* one past its FIN */
     uint32_t hole_end;
-    uint32_t ahead;     /* see enum tcp_ahead */
-    uint16_t wraps;     /* how often nxt passed 2^32: 281 TB */
-    uint32_t first;     /* sequence number of its first payload octet: bytes are counted from here */
-    uint8_t tries;      /* repetitions seen */
-    uint8_t steady;     /* equal intervals in a row (the linear phase of newer SYN retries) */
-    uint8_t trying;     /* enum tcp_try */
-    uint8_t other;      /* other_isn is valid */
+    uint32_t ahead; /* see enum tcp_ahead */
+    uint16_t wraps; /* how often nxt passed 2^32: 281 TB */
+    uint32_t first; /* sequence number of its first payload octet: bytes are counted from here */
+    uint8_t tries;  /* repetitions seen */
+    uint8_t steady; /* equal intervals in a row (the linear phase of newer SYN retries) */
+    uint8_t trying; /* enum tcp_try */
+    uint8_t other;  /* other_isn is valid */
     uint8_t ahead_kind; /* enum tcp_ahead */
 };
 
@@ -108,16 +119,16 @@ struct tcp_connection {
 };
 
 enum tcp_fact { /* what a segment was, for the measures */
-    TCP_FACT_RETRANSMISSION = 0x0001,
-    TCP_FACT_OUT_OF_ORDER = 0x0002,
-    TCP_FACT_KEEPALIVE = 0x0004,
-    TCP_FACT_DUP_ACK = 0x0008,
-    TCP_FACT_ZERO_WINDOW = 0x0010, /* the window was closed by this segment */
-    TCP_FACT_STRAY = 0x0020,       /* not acceptable, changed nothing */
-    TCP_FACT_RTT_SAMPLE = 0x0040,  /* rtt_us of the sender was updated */
-    TCP_FACT_NEW_SYN = 0x0080,     /* a SYN that begins another connection on this tuple: not applied here */
-    TCP_FACT_GAP = 0x0200,         /* octets were acknowledged that never passed the tap */
-    TCP_FACT_TENTATIVE = 0x0100    /* a bare ACK of an unknown connection: nothing is said yet */
+                TCP_FACT_RETRANSMISSION = 0x0001,
+                TCP_FACT_OUT_OF_ORDER = 0x0002,
+                TCP_FACT_KEEPALIVE = 0x0004,
+                TCP_FACT_DUP_ACK = 0x0008,
+                TCP_FACT_ZERO_WINDOW = 0x0010, /* the window was closed by this segment */
+                TCP_FACT_STRAY = 0x0020,       /* not acceptable, changed nothing */
+                TCP_FACT_RTT_SAMPLE = 0x0040,  /* rtt_us of the sender was updated */
+                TCP_FACT_NEW_SYN = 0x0080, /* a SYN that begins another connection on this tuple:
+                                              not applied here */
+                TCP_FACT_GAP = 0x0100      /* octets were acknowledged that never passed the tap */
 };
 
 enum { TCP_MAX_STEPS = 4 };
@@ -143,35 +154,43 @@ struct tcp_timers {
 /* What the state machine goes by beside the segments. */
 struct tcp_rules {
     const struct tcp_timers *timers[2]; /* of the hosts, by side */
-    bool tap_loses; /* packets are missing elsewhere too: an answer that was not seen may well have been given */
+    bool tap_loses; /* packets are missing elsewhere too: an answer that was not seen may well have
+                       been given */
 };
 
 /* A fresh connection: both ends CLOSED since now_ns, nothing known. */
 void tcp_init(struct tcp_connection *c, uint64_t now_ns);
 
 /*
- * The short way, for nearly all segments: both ends ESTABLISHED, nothing repeated, missing or doubted, and this one in order. Touches end[]
- * only. False: not such a segment, nothing was changed; ask tcp_segment.
+ * The short way, for nearly all segments: both ends ESTABLISHED, nothing repeated, missing or
+ * doubted, and this one in order. Touches end[] only. False: not such a segment, nothing was
+ * changed; ask tcp_segment.
  */
 bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment *s);
 
 /*
- * One segment from side `from`. When the verdict has TCP_FACT_NEW_SYN nothing was changed: the caller ends this
- * connection with tcp_end() and begins another. Copies are removed before.
+ * One segment from side `from`. When the verdict has TCP_FACT_NEW_SYN nothing was changed: the
+ * caller ends this connection with tcp_end() and begins another. Copies are removed before.
  */
 void tcp_segment(struct tcp_connection *c, unsigned from, const struct segment *s,
                  const struct tcp_rules *rules, struct tcp_verdict *v);
 
-/* An ICMP error that quotes a segment of side `told`; RFC 5927 section 4: counts only when the sequence number is outstanding. */
-void tcp_icmp(struct tcp_connection *c, unsigned told, const struct segment *s, struct tcp_verdict *v);
+/* An ICMP error that quotes a segment of side `told`; RFC 5927 section 4: counts only when the
+ * sequence number is outstanding. */
+void tcp_icmp(struct tcp_connection *c, unsigned told, const struct segment *s,
+              struct tcp_verdict *v);
 
 /* Let the timer of `side` (whose due_ns has come) run out. */
-void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules, struct tcp_verdict *v);
+void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules,
+                 struct tcp_verdict *v);
 
-/* Take both ends to CLOSED (a new connection on the same tuple; eviction). No step when both already are. */
-void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause, enum tcp_inferred inferred, struct tcp_verdict *v);
+/* Take both ends to CLOSED (a new connection on the same tuple; eviction). No step when both
+ * already are. */
+void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause,
+             enum tcp_inferred inferred, struct tcp_verdict *v);
 
-/* For a connection that is over: does this segment only belong to it (in flight, sent again), or does its sender go on? */
+/* For a connection that is over: does this segment only belong to it (in flight, sent again), or
+ * does its sender go on? */
 bool tcp_is_late(const struct tcp_connection *c, unsigned from, const struct segment *s);
 
 /* Payload octets that side has sent, by sequence number. */
@@ -185,19 +204,20 @@ static inline bool tcp_before(uint32_t a, uint32_t b) {
 /* ---- the tables, for the tests and the documentation ---- */
 
 enum tcp_event {
-    TCP_EVENT_SYN,            /* a SYN that opens */
-    TCP_EVENT_SYN_AGAIN,      /* the same SYN once more: its sender has no answer yet */
+    TCP_EVENT_SYN,       /* a SYN that opens */
+    TCP_EVENT_SYN_AGAIN, /* the same SYN once more: its sender has no answer yet */
     TCP_EVENT_SYN_ACK,
-    TCP_EVENT_SYN_ACK_AGAIN,  /* its sender has no ACK of it yet */
-    TCP_EVENT_ACK,            /* any segment of a synchronized endpoint */
+    TCP_EVENT_SYN_ACK_AGAIN, /* its sender has no ACK of it yet */
+    TCP_EVENT_ACK,           /* any segment of a synchronized endpoint */
     TCP_EVENT_ACK_OF_SYN,
     TCP_EVENT_ACK_OF_FIN,
-    TCP_EVENT_ACK_BEFORE_FIN, /* acknowledges less than the FIN that it should have received by now */
+    TCP_EVENT_ACK_BEFORE_FIN, /* acknowledges less than the FIN that it should have received by now
+                               */
     TCP_EVENT_FIN,
-    TCP_EVENT_FIN_CROSSING,   /* sent before the peer's FIN, which has passed the tap, could arrive */
-    TCP_EVENT_FIN_AGAIN,      /* its sender has no ACK of it yet */
-    TCP_EVENT_FIN_UNSENT,     /* its sender goes on sending: the FIN was not its own */
-    TCP_EVENT_ALIVE,          /* it answers, though its timer should have run out */
+    TCP_EVENT_FIN_CROSSING, /* sent before the peer's FIN, which has passed the tap, could arrive */
+    TCP_EVENT_FIN_AGAIN,    /* its sender has no ACK of it yet */
+    TCP_EVENT_FIN_UNSENT,   /* its sender goes on sending: the FIN was not its own */
+    TCP_EVENT_ALIVE,        /* it answers, though its timer should have run out */
     TCP_EVENT_RST,
     TCP_EVENTS
 };

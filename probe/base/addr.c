@@ -37,13 +37,15 @@ static size_t format_v4(const uint8_t *octet, char *out) {
 size_t base_addr_format(const struct base_addr *a, char out[BASE_ADDR_TEXT]) {
     if (a->family == 4)
         return format_v4(a->octet, out);
-    /* glibc's form is RFC 5952's: longest run of zeros, the first of equals, lower case, mapped as dotted quad. */
+    /* glibc's form is RFC 5952's: longest run of zeros, the first of equals, lower case, mapped as
+     * dotted quad. */
     if (inet_ntop(AF_INET6, a->octet, out, BASE_ADDR_TEXT) == NULL)
         out[0] = '\0';
     return strlen(out);
 }
 
-size_t base_endpoint_format(const struct base_addr *a, uint16_t port, char out[BASE_ENDPOINT_TEXT]) {
+size_t base_endpoint_format(const struct base_addr *a, uint16_t port,
+                            char out[BASE_ENDPOINT_TEXT]) {
     size_t n = 0;
     if (a->family != 4)
         out[n++] = '[';

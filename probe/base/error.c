@@ -1,6 +1,6 @@
 /*
- * Errors for a person, and warnings: to standard error, with control octets escaped (what is printed
- * may have come from a file or from the network).
+ * Errors for a person, and warnings: to standard error, with control octets escaped (what is
+ * printed may have come from a file or from the network).
  */
 #include "spanwatch/base.h"
 

@@ -1,5 +1,6 @@
 /*
- * Times and numbers as text. Text is parsed and written digit by digit: a double would lose nanoseconds.
+ * Times and numbers as text. Text is parsed and written digit by digit: a double would lose
+ * nanoseconds.
  */
 #include "spanwatch/base.h"
 
@@ -44,7 +45,8 @@ bool base_uint_parse(const char *text, uint64_t max, uint64_t *value) {
     return true;
 }
 
-/* ".5" and the like at *p: nanoseconds; *p moves behind the digits. False for a point without a digit, or ten. */
+/* ".5" and the like at *p: nanoseconds; *p moves behind the digits. False for a point without a
+ * digit, or ten. */
 static bool parse_fraction(const char **p, uint64_t *ns) {
     uint64_t scale = BASE_NS_PER_S / 10;
     *ns = 0;
@@ -102,7 +104,8 @@ bool base_time_parse(const char *text, uint64_t *ns) {
         return parse_rfc3339(text, ns);
     memcpy(whole, text, n);
     whole[n] = '\0';
-    if (!base_uint_parse(whole, UINT64_MAX / BASE_NS_PER_S - 1, &seconds) || !parse_fraction(&p, &fraction) || *p)
+    if (!base_uint_parse(whole, UINT64_MAX / BASE_NS_PER_S - 1, &seconds) ||
+        !parse_fraction(&p, &fraction) || *p)
         return false;
     *ns = seconds * BASE_NS_PER_S + fraction;
     return true;

@@ -1,13 +1,17 @@
 /*
- * copies: a mirror port often delivers a packet twice: both ports mirrored, or before and after a router (TTL and MAC differ). The second one must not look like
- * a retransmission.
+ * copies: a mirror port often delivers a packet twice: both ports mirrored, or before and after a
+ * router (TTL and MAC differ). The second one must not look like a retransmission.
  *
- * A direct-mapped table remembers a signature of each recent segment: all that a copy keeps and a retransmission changes (IP
- * identification; the checksum, which covers the timestamps option, RFC 7323). A retransmission with all of this equal has to be told by
- * time: Linux waits 200 ms at least (TCP_RTO_MIN); where neither identification nor timestamps exist, only what follows at once
- * is taken for a copy. A signature that was overwritten is a copy not recognised: a bound on memory, not on correctness of states.
+ * A direct-mapped table remembers a signature of each recent segment: all that a copy keeps and a
+ * retransmission changes (IP identification; the checksum, which covers the timestamps option, RFC
+ * 7323). A retransmission with all of this equal has to be told by time: Linux waits 200 ms at
+ * least (TCP_RTO_MIN); where neither identification nor timestamps exist, only what follows at once
+ * is taken for a copy. A signature that was overwritten is a copy not recognised: a bound on
+ * memory, not on correctness of states.
  */
 #include "tracker.h"
+
+#include <string.h>
 
 enum { COPY_NS = 50000000, COPY_BARE_NS = 3000000 };
 
@@ -16,10 +20,20 @@ static uint64_t mix(uint64_t h, uint64_t v) {
     return h ^ h >> 29;
 }
 
-uint64_t copies_signature(const struct segment *s, uint32_t hash) {
-    uint64_t h = mix(hash, (uint64_t)s->seq << 32 | s->ack);
-    h = mix(h, (uint64_t)s->ip_id << 48 | (uint64_t)s->checksum << 32 | (uint32_t)s->window << 16 | (uint32_t)s->flags << 8 |
-                   (s->src_port > s->dst_port));
+/* Not of the table's hash, whose seed is another in each run: which signatures share a slot must
+ * not be (design 1.3). */
+uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
+    uint64_t h = mix((uint64_t)k->port[0] << 16 | k->port[1], k->scope);
+    if (k->family == 4) {
+        h = mix(h, (uint64_t)k->v4[0] << 32 | k->v4[1]);
+    } else {
+        uint64_t word[4];
+        memcpy(word, k->v6, sizeof word);
+        h = mix(mix(h, word[0] ^ word[2] * 3), word[1] ^ word[3] * 5);
+    }
+    h = mix(h, (uint64_t)s->seq << 32 | s->ack);
+    h = mix(h, (uint64_t)s->ip_id << 48 | (uint64_t)s->checksum << 32 | (uint32_t)s->window << 16 |
+                   (uint32_t)s->flags << 8 | (s->src_port > s->dst_port));
     return mix(h, s->payload);
 }
 

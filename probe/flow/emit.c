@@ -24,7 +24,8 @@ void emit_identity(const struct flow_tracker *t, const struct flow *f, struct ev
     }
 }
 
-static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step) {
+static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns,
+                            const struct tcp_step *step) {
     unsigned client = flow_client(f);
     struct event e; /* not zeroed as a whole: a connection's part is ten times as large */
     e.ts_ns = ts_ns;
@@ -41,7 +42,8 @@ static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_
     t->sink(t->context, &e);
 }
 
-void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step) {
+void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns,
+               const struct tcp_step *step) {
     /* That TIME_WAIT ended by its timer is no doubt about the connection. */
     bool doubt = step->inferred != TCP_PROVEN && step->cause != TCP_CAUSE_TIMEOUT_TIME_WAIT;
     if (doubt && (f->inferred == TCP_PROVEN || step->inferred < f->inferred) && !t->at_end)
@@ -50,7 +52,9 @@ void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const str
 }
 
 void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct moment *m) {
-    struct tcp_step step = {.state = {m->state[0], m->state[1]}, .was = {m->state[0], m->state[1]}, .cause = TCP_CAUSE_ROLES};
+    struct tcp_step step = {.state = {m->state[0], m->state[1]},
+                            .was = {m->state[0], m->state[1]},
+                            .cause = TCP_CAUSE_ROLES};
     send_transition(t, f, ts_ns, &step);
 }
 
@@ -61,7 +65,8 @@ enum event_end emit_end_of(const struct flow *f) {
         return EVENT_END_REFUSED;
     if (f->flags & FLOW_RESET)
         return EVENT_END_RST;
-    if ((f->tcp.end[0].flags & f->tcp.end[1].flags & TCP_FIN_SENT) && (f->last_cause == TCP_CAUSE_TIMEOUT_TIME_WAIT || f->last_cause < TCP_CAUSE_ICMP))
+    if ((f->tcp.end[0].flags & f->tcp.end[1].flags & TCP_FIN_SENT) &&
+        (f->last_cause == TCP_CAUSE_TIMEOUT_TIME_WAIT || f->last_cause < TCP_CAUSE_ICMP))
         return EVENT_END_FIN;
     return EVENT_END_TIMEOUT;
 }
@@ -73,8 +78,8 @@ void moment_take(const struct flow *f, struct moment *m) {
     }
 }
 
-void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const struct moment *m,
-                     event_sink *sink, void *context) {
+void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns,
+                     enum event_end end, const struct moment *m, event_sink *sink, void *context) {
     unsigned client = flow_client(f);
     struct event e = {.ts_ns = ts_ns, .type = EVENT_CONNECTION};
     struct event_connection *c = &e.connection;

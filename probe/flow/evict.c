@@ -1,7 +1,8 @@
 /*
- * evict: room for a new flow when max_flows is reached. Which one goes: first what is only remembered for
- * latecomers or was never confirmed (stray), then half-open, then closing and TIME_WAIT, then the longest idle. A handful of entries
- * picked at random stands for all (as Redis does), so that the choice costs the same whatever the number of flows.
+ * evict: room for a new flow when max_flows is reached. Which one goes: first what is only
+ * remembered for latecomers or was never confirmed (stray), then half-open, then closing and
+ * TIME_WAIT, then the longest idle. A handful of entries picked at random stands for all (as Redis
+ * does), so that the choice costs the same whatever the number of flows.
  */
 #include "tracker.h"
 
@@ -11,10 +12,13 @@ enum evict_class { EVICT_STRAY, EVICT_HALF_OPEN, EVICT_CLOSED, EVICT_IDLE };
 
 static enum evict_class class_of(const struct flow *f) {
     const struct tcp_endpoint *end = f->tcp.end;
-    bool begun = (end[0].flags | end[1].flags) & TCP_SYN_SEEN, both = end[0].flags & end[1].flags & TCP_SEEN;
-    if ((f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) || (!begun && !both)) /* or one side alone, which anybody can forge */
+    bool begun = (end[0].flags | end[1].flags) & TCP_SYN_SEEN,
+         both = end[0].flags & end[1].flags & TCP_SEEN;
+    if ((f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) ||
+        (!begun && !both)) /* or one side alone, which anybody can forge */
         return EVICT_STRAY;
-    /* No end has proven to be established: SYNs without answer, SYN-ACKs without a third segment. */
+    /* No end has proven to be established: SYNs without answer, SYN-ACKs without a third segment.
+     */
     for (unsigned i = 0; i < 2; i++)
         if (end[i].state == TCP_SYN_SENT || end[i].state == TCP_SYN_RECEIVED)
             return EVICT_HALF_OPEN;
@@ -25,7 +29,8 @@ static enum evict_class class_of(const struct flow *f) {
 }
 
 static uint32_t next_random(struct flow_tracker *t) {
-    t->evict_seed = t->evict_seed * 1664525u + 1013904223u; /* Knuth, Lewis: the same in every run */
+    t->evict_seed =
+        t->evict_seed * 1664525u + 1013904223u; /* Knuth, Lewis: the same in every run */
     return t->evict_seed;
 }
 
@@ -38,7 +43,8 @@ void evict_one(struct flow_tracker *t) {
         if (!(f->flags & FLOW_USED))
             continue;
         enum evict_class c = class_of(f);
-        if (victim == FLOW_NONE || c < lowest || (c == lowest && f->last_ns < pool_at(&t->pool, victim)->last_ns)) {
+        if (victim == FLOW_NONE || c < lowest ||
+            (c == lowest && f->last_ns < pool_at(&t->pool, victim)->last_ns)) {
             victim = index;
             lowest = c;
         }

@@ -1,11 +1,13 @@
 /*
- * keys: the two directions of a connection give one key: the lower endpoint first, by address, then port.
+ * keys: the two directions of a connection give one key: the lower endpoint first, by address, then
+ * port.
  */
 #include "tracker.h"
 
 #include <string.h>
 
-/* One round of folded multiplication (as in wyhash and MUM): the two seeds are secret, so strangers cannot aim at one slot. */
+/* One round of folded multiplication (as in wyhash and MUM): the two seeds are secret, so strangers
+ * cannot aim at one slot. */
 static uint64_t fold(uint64_t a, uint64_t b) {
     unsigned __int128 p = (unsigned __int128)a * b;
     return (uint64_t)p ^ (uint64_t)(p >> 64);
@@ -69,7 +71,8 @@ bool flow_key_equal(const struct flow *f, const struct pool6 *pool6, const struc
     return (f->flags & FLOW_IPV6) && memcmp(pool6_at(pool6, f->addr[0]), k->v6, sizeof k->v6) == 0;
 }
 
-void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side, struct base_addr *a) {
+void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side,
+               struct base_addr *a) {
     *a = (struct base_addr){.family = f->flags & FLOW_IPV6 ? 6 : 4};
     if (f->flags & FLOW_IPV6)
         memcpy(a->octet, pool6_at(&t->pool6, f->addr[0])->addr[side], 16);

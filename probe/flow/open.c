@@ -1,5 +1,6 @@
 /*
- * open: the connections that are not CLOSED/CLOSED: at a moment (`read --at`), and at the end of a capture.
+ * open: the connections that are not CLOSED/CLOSED: at a moment (`read --at`), and at the end of a
+ * capture.
  */
 #include "tracker.h"
 
@@ -19,7 +20,8 @@ static int by_start(const void *a, const void *b) {
     return x->serial < y->serial ? -1 : x->serial > y->serial;
 }
 
-/* All open flows by start, and their states now; their number, 0 also when memory is short. Freed by the caller. */
+/* All open flows by start, and their states now; their number, 0 also when memory is short. Freed
+ * by the caller. */
 static size_t list_open(const struct flow_tracker *t, struct open_flow **list) {
     size_t n = 0;
     bool sorted = true; /* as they come, where few entries were used twice */
@@ -42,12 +44,15 @@ static size_t list_open(const struct flow_tracker *t, struct open_flow **list) {
 
 /* At the end of a capture a connection that waits in TIME_WAIT has ended in order. */
 static enum event_end end_now(const struct moment *m) {
-    return m->state[0] == TCP_TIME_WAIT || m->state[1] == TCP_TIME_WAIT ? EVENT_END_FIN : EVENT_END_OPEN;
+    return m->state[0] == TCP_TIME_WAIT || m->state[1] == TCP_TIME_WAIT ? EVENT_END_FIN
+                                                                        : EVENT_END_OPEN;
 }
 
-static void give(struct flow_tracker *t, const struct open_flow *list, size_t n, uint64_t ts_ns, event_sink *sink, void *context) {
+static void give(struct flow_tracker *t, const struct open_flow *list, size_t n, uint64_t ts_ns,
+                 event_sink *sink, void *context) {
     for (size_t i = 0; i < n; i++)
-        emit_connection(t, pool_at(&t->pool, list[i].index), ts_ns, end_now(&list[i].moment), &list[i].moment, sink, context);
+        emit_connection(t, pool_at(&t->pool, list[i].index), ts_ns, end_now(&list[i].moment),
+                        &list[i].moment, sink, context);
 }
 
 void flow_each_open(struct flow_tracker *t, event_sink *sink, void *context) {

@@ -1,13 +1,15 @@
 /*
- * pool: flow entries by 32-bit index. Chunks are allocated when first needed and never move, so that growing costs no copy and
- * no packet waits for it. Freed entries are used again, last freed first (they are still in the cache).
+ * pool: flow entries by 32-bit index. Chunks are allocated when first needed and never move, so
+ * that growing costs no copy and no packet waits for it. Freed entries are used again, last freed
+ * first (they are still in the cache).
  */
 #include "tracker.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more chunk pointer; doubling an array of pointers only (8 octets a thousand flows). */
+/* Room for one more chunk pointer; doubling an array of pointers only (8 octets a thousand flows).
+ */
 static int grow_list(void ***list, uint32_t count, uint32_t *room) {
     if (count < *room)
         return 0;
@@ -34,7 +36,8 @@ uint32_t pool_take(struct pool *p) {
     uint32_t index = p->free_head;
     if (p->used == p->top) {
         if (p->top == p->chunks * POOL_CHUNK &&
-            add_chunk((void ***)&p->chunk, &p->chunks, &p->chunk_room, POOL_CHUNK * sizeof(struct flow)) != 0)
+            add_chunk((void ***)&p->chunk, &p->chunks, &p->chunk_room,
+                      POOL_CHUNK * sizeof(struct flow)) != 0)
             return FLOW_NONE;
         index = p->top++;
     } else {
@@ -70,7 +73,8 @@ uint32_t pool6_take(struct pool6 *p) {
         return index;
     }
     if (p->top == p->chunks * POOL_CHUNK &&
-        add_chunk((void ***)&p->chunk, &p->chunks, &p->chunk_room, POOL_CHUNK * sizeof(struct pair6)) != 0)
+        add_chunk((void ***)&p->chunk, &p->chunks, &p->chunk_room,
+                  POOL_CHUNK * sizeof(struct pair6)) != 0)
         return FLOW_NONE;
     return p->top++;
 }

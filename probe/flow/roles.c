@@ -1,6 +1,7 @@
 /*
- * roles: who is the client, by ranked evidence (design 1.2): a SYN, a SYN-ACK, a configured service, a listener that answered others before, port
- * numbers last. The rank is kept as role_score; a later SYN or SYN-ACK corrects a weaker guess.
+ * roles: who is the client, by ranked evidence (design 1.2): a SYN, a SYN-ACK, a configured
+ * service, a listener that answered others before, port numbers last. The rank is kept as
+ * role_score; a later SYN or SYN-ACK corrects a weaker guess.
  */
 #include "tracker.h"
 
@@ -12,8 +13,9 @@ enum role_score {
     SCORE_CONFIGURED = 192,
     SCORE_LISTENER = 160,
     SCORE_KNOWN_PORT = 96, /* one port stands in the services database */
-    SCORE_LOWER_PORT = 64, /* below 32768, where no system takes its clients' ports, and the other is not */
-    SCORE_FIRST = 32       /* the sender of the first segment */
+    SCORE_LOWER_PORT =
+        64, /* below 32768, where no system takes its clients' ports, and the other is not */
+    SCORE_FIRST = 32 /* the sender of the first segment */
 };
 
 enum { EPHEMERAL_PORT = 32768 };
@@ -23,8 +25,10 @@ static uint64_t endpoint_hash(const struct flow_tracker *t, const struct flow *f
         struct base_addr addr;
         uint8_t port[2];
     } e = {.port = {(uint8_t)(f->port[side] >> 8), (uint8_t)f->port[side]}};
+    static const uint64_t fixed[2] = {
+        1, 2}; /* which servers share a bucket must be the same in every run (design 1.3) */
     flow_addr(t, f, side, &e.addr);
-    return base_siphash(t->config.hash_seed, &e, sizeof e);
+    return base_siphash(fixed, &e, sizeof e);
 }
 
 static void learn_listener(struct flow_tracker *t, const struct flow *f, unsigned side) {

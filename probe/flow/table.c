@@ -1,10 +1,11 @@
 /*
- * table: from a key to a flow's index. Open addressing, linear probing over 8-octet slots, so that a look-up costs
- * one cache line of slots and the flow's own. The tag is the whole 32-bit hash: it places the slot in any table up to 2^32, and a wrong
- * flow is touched once in four thousand million comparisons.
+ * table: from a key to a flow's index. Open addressing, linear probing over 8-octet slots, so that
+ * a look-up costs one cache line of slots and the flow's own. The tag is the whole 32-bit hash: it
+ * places the slot in any table up to 2^32, and a wrong flow is touched once in four thousand
+ * million comparisons.
  *
- * Growing never stalls: a table of twice the size is taken (zeroed by the kernel, page by page when touched) and each
- * insertion moves a few slots of the old one; look-ups ask the new, then the old.
+ * Growing never stalls: a table of twice the size is taken (zeroed by the kernel, page by page when
+ * touched) and each insertion moves a few slots of the old one; look-ups ask the new, then the old.
  */
 #include "tracker.h"
 
@@ -12,8 +13,9 @@
 
 enum {
     FIRST_SLOTS = 4096,
-    MOVE_SLOTS = 16,          /* a growing table is done long before it is full again: 2 would do */
-    FULL_NUMERATOR = 5, FULL_DENOMINATOR = 8 /* linear probing stays short below this load */
+    MOVE_SLOTS = 16, /* a growing table is done long before it is full again: 2 would do */
+    FULL_NUMERATOR = 5,
+    FULL_DENOMINATOR = 8 /* linear probing stays short below this load */
 };
 
 #define SLOT_GONE UINT32_MAX
@@ -29,7 +31,8 @@ void table_fini(struct table *t) {
     free(t->old);
 }
 
-static uint32_t find_in(const struct table *t, const struct table_slot *slot, uint32_t mask, const struct flow_key *k) {
+static uint32_t find_in(const struct table *t, const struct table_slot *slot, uint32_t mask,
+                        const struct flow_key *k) {
     for (uint32_t i = k->hash & mask; slot[i].index != 0; i = (i + 1) & mask)
         if (slot[i].tag == k->hash && slot[i].index != SLOT_GONE &&
             flow_key_equal(pool_at(t->pool, slot[i].index - 1), t->pool6, k))
@@ -90,7 +93,8 @@ static int grow(struct table *t) {
 int table_insert(struct table *t, uint32_t hash, uint32_t index) {
     if (t->old)
         move_some(t);
-    else if ((uint64_t)t->used * FULL_DENOMINATOR >= (uint64_t)(t->mask + 1ull) * FULL_NUMERATOR && grow(t) != 0 &&
+    else if ((uint64_t)t->used * FULL_DENOMINATOR >= (uint64_t)(t->mask + 1ull) * FULL_NUMERATOR &&
+             grow(t) != 0 &&
              t->used >= t->mask) /* without room for twice the slots, go on until one is left */
         return -1;
     put(t->slot, t->mask, (struct table_slot){hash, index + 1});
@@ -98,7 +102,8 @@ int table_insert(struct table *t, uint32_t hash, uint32_t index) {
     return 0;
 }
 
-/* Take slot i out and let those behind it move up, so that no probe meets a hole before its goal (Knuth 6.4, algorithm R). */
+/* Take slot i out and let those behind it move up, so that no probe meets a hole before its goal
+ * (Knuth 6.4, algorithm R). */
 static void close_gap(struct table_slot *slot, uint32_t mask, uint32_t i) {
     for (uint32_t j = i;;) {
         j = (j + 1) & mask;

@@ -3,7 +3,8 @@
  */
 #include "tracker.h"
 
-/* The tap is taken to lose packets when at least GAPS_TELL holes and more than one segment in GAPS_RATIO are missing. */
+/* The tap is taken to lose packets when at least GAPS_TELL holes and more than one segment in
+ * GAPS_RATIO are missing. */
 enum { GAPS_TELL = 3, GAPS_RATIO = 500 };
 
 struct flow_timers flow_timers_default(void) {
@@ -34,7 +35,8 @@ void timers_convert(const struct flow_timers *in, struct tcp_timers *out) {
                                .synack_retries = small(in->tcp_synack_retries),
                                .retries2 = small(in->tcp_retries2),
                                /* Linux tcp_orphan_retries(): 0 means 8 */
-                               .orphan_retries = small(in->tcp_orphan_retries ? in->tcp_orphan_retries : 8),
+                               .orphan_retries =
+                                   small(in->tcp_orphan_retries ? in->tcp_orphan_retries : 8),
                                .keepalive_probes = small(in->tcp_keepalive_probes)};
 }
 

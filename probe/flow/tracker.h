@@ -3,7 +3,8 @@
  *
  *   segments -> [copies] -> [table] find or make a flow -> tcp_segment -> [emit] events
  *                              |                               |
- *                           [pool] entries                 [wheel] deadlines -> tcp_timeout -> [emit]
+ *                           [pool] entries                 [wheel] deadlines -> tcp_timeout ->
+ * [emit]
  *
  * A flow is named by its index in the pool, 32 bits; an entry never moves.
  */
@@ -46,14 +47,17 @@ enum flow_flag {
     FLOW_ACK_0 = 0x400     /* Zeek's A likewise */
 };
 
-/* One connection. The first two lines are what each packet touches; the rest is for handshakes, faults and timers. */
+/* One connection. The first two lines are what each packet touches; the rest is for handshakes,
+ * faults and timers. */
 struct flow {
-    _Alignas(64) uint32_t addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair of addresses */
+    _Alignas(64) uint32_t
+        addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair of addresses */
     uint16_t port[2];
     uint32_t scope;
     uint64_t last_ns;
-    uint64_t deadline_ns; /* when the wheel looks at it; BASE_NEVER_NS when it is not in the wheel */
-    uint32_t flags;       /* enum flow_flag */
+    uint64_t
+        deadline_ns; /* when the wheel looks at it; BASE_NEVER_NS when it is not in the wheel */
+    uint32_t flags;  /* enum flow_flag */
     uint32_t hash;
     struct tcp_connection tcp; /* end[2] completes the hot part; detail[2] follows */
 
@@ -69,14 +73,16 @@ struct flow {
     struct zeek_view zeek;
 };
 
-static_assert(offsetof(struct flow, tcp.detail) <= 128, "what each packet touches fits two cache lines");
+static_assert(offsetof(struct flow, tcp.detail) <= 128,
+              "what each packet touches fits two cache lines");
 
 /* ---- pool.c: entries by index, in chunks that never move ---- */
 enum { POOL_CHUNK = 1024 };
 struct pool {
     struct flow **chunk;
     uint32_t chunks, chunk_room;
-    uint32_t used, top, free_head; /* entries given out; first never used; list of freed ones through wheel_next */
+    uint32_t used, top,
+        free_head; /* entries given out; first never used; list of freed ones through wheel_next */
 };
 uint32_t pool_take(struct pool *p); /* FLOW_NONE when memory is short; the entry is zeroed */
 void pool_give(struct pool *p, uint32_t index);
@@ -123,7 +129,14 @@ static inline void table_prefetch(const struct table *t, uint32_t hash) {
 uint32_t table_guess(const struct table *t, uint32_t hash);
 
 /* ---- wheel.c: deadlines ---- */
-enum { WHEEL_BITS = 6, WHEEL_SLOTS = 1 << WHEEL_BITS, WHEEL_LEVELS = 6, WHEEL_TICK_BITS = 24, WHEEL_OUT = 0xffff, WHEEL_DUE = 0xfffe };
+enum {
+    WHEEL_BITS = 6,
+    WHEEL_SLOTS = 1 << WHEEL_BITS,
+    WHEEL_LEVELS = 6,
+    WHEEL_TICK_BITS = 24,
+    WHEEL_OUT = 0xffff,
+    WHEEL_DUE = 0xfffe
+};
 struct wheel_due {
     uint64_t deadline_ns, serial;
     uint32_t index;
@@ -138,25 +151,27 @@ struct wheel {
 };
 void wheel_init(struct wheel *w, struct pool *pool);
 void wheel_fini(struct wheel *w);
-/* Look at flow `index` at deadline_ns at the latest; replaces an earlier call. -1: memory is short. */
+/* Look at flow `index` at deadline_ns at the latest; replaces an earlier call. -1: memory is short.
+ */
 int wheel_set(struct wheel *w, uint32_t index, uint64_t deadline_ns);
 void wheel_remove(struct wheel *w, uint32_t index);
 /* Nothing can be due at now_ns: the usual answer, without a call. */
 static inline bool wheel_is_quiet(const struct wheel *w, uint64_t now_ns) {
     return now_ns >> WHEEL_TICK_BITS <= w->tick && (w->due == 0 || w->heap[0].deadline_ns > now_ns);
 }
-/* The next flow whose deadline is at or before now_ns, taken out of the wheel, and that deadline; FLOW_NONE. In order of deadline, then
- * serial. */
+/* The next flow whose deadline is at or before now_ns, taken out of the wheel, and that deadline;
+ * FLOW_NONE. In order of deadline, then serial. */
 uint32_t wheel_next(struct wheel *w, uint64_t now_ns, uint64_t *deadline_ns);
 
-/* ---- copies.c: the second copy of a packet (both SPAN ports mirrored, a packet before and after a router) ---- */
+/* ---- copies.c: the second copy of a packet (both SPAN ports mirrored, a packet before and after a
+ * router) ---- */
 enum { COPIES_SLOTS = 1 << 15 };
 struct copies {
     struct copies_slot {
         uint64_t signature, ts_ns;
     } slot[COPIES_SLOTS];
 };
-uint64_t copies_signature(const struct segment *s, uint32_t hash);
+uint64_t copies_signature(const struct segment *s, const struct flow_key *k);
 void copies_note(struct copies *c, const struct segment *s, uint64_t signature);
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature);
 
@@ -178,8 +193,8 @@ struct moment {
 };
 void moment_take(const struct flow *f, struct moment *m);
 void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct moment *m);
-void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, enum event_end end, const struct moment *m,
-                     event_sink *sink, void *context);
+void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns,
+                     enum event_end end, const struct moment *m, event_sink *sink, void *context);
 void emit_identity(const struct flow_tracker *t, const struct flow *f, struct event_flow *id);
 enum event_end emit_end_of(const struct flow *f);
 
@@ -199,11 +214,13 @@ struct flow_tracker {
     struct flow_counters counters;
     struct tcp_timers timers;       /* for all hosts */
     struct tcp_timers *host_timers; /* config.hosts, converted */
-    uint64_t data_segments, gaps; /* lately: what passed the tap, and what did not (halved now and then) */
+    uint64_t data_segments,
+        gaps; /* lately: what passed the tap, and what did not (halved now and then) */
     uint64_t now_ns, leap_ns;
     uint64_t serial;
-    unsigned leap_seen;             /* witnesses in a row of a leap ahead */
-    uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it; FLOW_NONE */
+    unsigned leap_seen;                 /* witnesses in a row of a leap ahead */
+    uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it;
+                                           FLOW_NONE */
     uint32_t evict_seed;
     bool at_end; /* flow_finish runs the linger */
 };
@@ -212,10 +229,14 @@ static inline unsigned flow_client(const struct flow *f) {
     return (f->flags & FLOW_CLIENT_1) != 0;
 }
 
+/* clock.c: the time of a packet by the tracker's clock; timers before it run out. */
+uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns);
+
 /* keys.c */
 void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct flow_key *k);
 bool flow_key_equal(const struct flow *f, const struct pool6 *pool6, const struct flow_key *k);
-void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side, struct base_addr *a);
+void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side,
+               struct base_addr *a);
 
 /* timers.c */
 void timers_convert(const struct flow_timers *in, struct tcp_timers *out);
@@ -224,9 +245,19 @@ void rules_of(const struct flow_tracker *t, const struct flow *f, struct tcp_rul
 /* evict.c: make room when max_flows is reached */
 void evict_one(struct flow_tracker *t);
 
+/* life.c: begins, deadlines, ends */
+enum { FLOW_TOMBSTONE_S = 5 }; /* a finished connection absorbs what comes late */
+/* A new flow for the key of its first segment; FLOW_NONE when memory is short. */
+uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struct segment *s);
+/* Another connection in an entry that held one of the same key. */
+void flow_begin(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from);
+/* When the flow wants to be looked at next, and telling the wheel. */
+uint64_t flow_due_ns(const struct flow *f);
+void flow_arm(struct flow_tracker *t, uint32_t index);
 /* Forget a flow altogether. */
 void flow_forget(struct flow_tracker *t, uint32_t index);
 /* After a verdict on what side `from` did: tell the steps, and the connection when it is over. */
-void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, unsigned from, const struct tcp_verdict *v);
+void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, unsigned from,
+                 const struct tcp_verdict *v);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * wheel: deadlines, a hierarchical timing wheel (Varghese and Lauck 1987) in front of a small heap.
  *
- * The wheel sorts coarsely (a tick is 2^24 ns, 17 ms; six levels of 64 slots reach 36 years) at constant cost; the slot whose time has come goes into the heap,
- * which gives exact order: by deadline, then by the flow's first packet. A deadline that moves later is not
- * moved in the wheel: the tracker finds it not due yet and sets it again, so a busy flow costs nothing here.
+ * The wheel sorts coarsely (a tick is 2^24 ns, 17 ms; six levels of 64 slots reach 36 years) at
+ * constant cost; the slot whose time has come goes into the heap, which gives exact order: by
+ * deadline, then by the flow's first packet. A deadline that moves later is not moved in the wheel:
+ * the tracker finds it not due yet and sets it again, so a busy flow costs nothing here.
  */
 #include "tracker.h"
 
@@ -22,7 +23,8 @@ void wheel_fini(struct wheel *w) {
 }
 
 static bool due_before(const struct wheel_due *a, const struct wheel_due *b) {
-    return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns : a->serial < b->serial;
+    return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns
+                                            : a->serial < b->serial;
 }
 
 static void sift_up(struct wheel *w, size_t i, struct wheel_due d) {
@@ -70,9 +72,11 @@ static void heap_drop(struct wheel *w, size_t i) {
 /* The level at which `tick` differs from the wheel's, and the slot there. */
 static unsigned slot_of(const struct wheel *w, uint64_t tick) {
     unsigned level = (unsigned)(63 - __builtin_clzll(tick ^ w->tick)) / WHEEL_BITS;
-    if (level >= WHEEL_LEVELS) { /* beyond the last level: the furthest slot there, looked at again when reached */
+    if (level >= WHEEL_LEVELS) { /* beyond the last level: the furthest slot there, looked at again
+                                    when reached */
         level = WHEEL_LEVELS - 1;
-        return level * WHEEL_SLOTS + (unsigned)((w->tick >> (level * WHEEL_BITS)) + WHEEL_SLOTS - 1) % WHEEL_SLOTS;
+        return level * WHEEL_SLOTS +
+               (unsigned)((w->tick >> (level * WHEEL_BITS)) + WHEEL_SLOTS - 1) % WHEEL_SLOTS;
     }
     return level * WHEEL_SLOTS + (unsigned)(tick >> (level * WHEEL_BITS)) % WHEEL_SLOTS;
 }
@@ -145,7 +149,8 @@ static bool next_busy(const struct wheel *w, uint64_t limit, uint64_t *tick, uns
     return false;
 }
 
-/* Move time to the next busy slot up to `limit` and empty it: into the heap, or down to finer levels. */
+/* Move time to the next busy slot up to `limit` and empty it: into the heap, or down to finer
+ * levels. */
 static bool turn(struct wheel *w, uint64_t limit) {
     uint64_t tick;
     unsigned level;
@@ -163,7 +168,8 @@ static bool turn(struct wheel *w, uint64_t limit) {
         uint32_t next = pool_at(w->pool, index)->wheel_next;
         pool_at(w->pool, index)->wheel_slot = WHEEL_OUT;
         if (place(w, index) != 0)
-            pool_at(w->pool, index)->deadline_ns = BASE_NEVER_NS; /* no memory for the heap: its next segment sets it again */
+            pool_at(w->pool, index)->deadline_ns =
+                BASE_NEVER_NS; /* no memory for the heap: its next segment sets it again */
         index = next;
     }
     return true;

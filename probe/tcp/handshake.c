@@ -1,9 +1,11 @@
 /*
- * handshake: SYN and SYN-ACK, in any order of arrival, repeated, crossed, with another ISN, or where none belongs.
+ * handshake: SYN and SYN-ACK, in any order of arrival, repeated, crossed, with another ISN, or
+ * where none belongs.
  */
 #include "machine.h"
 
-/* Remember where side `from` begins; a SYN takes one sequence number, its payload (RFC 7413) the next. */
+/* Remember where side `from` begins; a SYN takes one sequence number, its payload (RFC 7413) the
+ * next. */
 static void note_isn(struct machine *m) {
     const struct segment *s = m->s;
     struct tcp_endpoint *me = &m->c->end[m->from];
@@ -37,9 +39,10 @@ static bool only_syns(const struct tcp_connection *c, unsigned side) {
     return machine_is(e, TCP_SYN_SEEN) && e->nxt == c->detail[side].isn + 1;
 }
 
-/* Does a SYN with another ISN on this tuple begin another connection at once (RFC 9293 3.10.7.4, RFC 6191)?
- * Its sender has surely forgotten the old one where that was over for it; the other end agrees where it is in
- * TIME_WAIT and the number is above what it has received. Elsewhere the SYN-ACK has to confirm it. */
+/* Does a SYN with another ISN on this tuple begin another connection at once (RFC 9293 3.10.7.4,
+ * RFC 6191)? Its sender has surely forgotten the old one where that was over for it; the other end
+ * agrees where it is in TIME_WAIT and the number is above what it has received. Elsewhere the
+ * SYN-ACK has to confirm it. */
 static bool begins_another(const struct machine *m) {
     const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
     if (peer->state == TCP_CLOSED) /* nothing is left that would challenge it */
@@ -81,7 +84,8 @@ void machine_syn(struct machine *m) {
         if (crossed) /* the peer's SYN, which passed before, reaches this end too */
             machine_receives(m, m->from, TCP_EVENT_SYN);
         machine_first_try(m, m->from, TCP_TRY_SYN);
-    } else if (!machine_is(me, TCP_SEEN) && machine_is(peer, TCP_SYN_SEEN) && peer->state == TCP_SYN_RECEIVED && only_syns(m->c, !m->from)) {
+    } else if (!machine_is(me, TCP_SEEN) && machine_is(peer, TCP_SYN_SEEN) &&
+               peer->state == TCP_SYN_RECEIVED && only_syns(m->c, !m->from)) {
         note_isn(m); /* the SYN-ACK came first: packets in the wrong order */
         machine_sends(m, m->from, TCP_EVENT_SYN);
         machine_receives(m, m->from, TCP_EVENT_SYN_ACK);
@@ -94,7 +98,8 @@ void machine_syn(struct machine *m) {
     }
 }
 
-/* A SYN-ACK of an endpoint that has sent its SYN before: the crossed SYN acknowledged, or a repetition. */
+/* A SYN-ACK of an endpoint that has sent its SYN before: the crossed SYN acknowledged, or a
+ * repetition. */
 static void syn_ack_known(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from];
     bool first = !machine_is(me, TCP_ACKING);
@@ -133,7 +138,8 @@ static void syn_ack_first(struct machine *m) {
     machine_sample(m);
     if (machine_is(peer, TCP_SYN_SEEN) && m->s->ack != m->c->detail[!m->from].isn + 1) {
         me->flags |= TCP_FASTOPEN; /* RFC 7413: the data of the SYN is acknowledged too */
-    } else if (!machine_is(peer, TCP_SEEN)) { /* its SYN was not seen, but its number is known now */
+    } else if (!machine_is(peer,
+                           TCP_SEEN)) { /* its SYN was not seen, but its number is known now */
         m->c->detail[!m->from].first = m->s->ack;
         peer->nxt = peer->contiguous = m->s->ack;
     }
@@ -150,7 +156,8 @@ void machine_syn_ack(struct machine *m) {
     bool acceptable = !machine_is(peer, TCP_SYN_SEEN) ||
                       (tcp_before(pd->isn, m->s->ack) && !tcp_before(peer->nxt, m->s->ack));
     if (pd->other && m->s->ack == pd->other_isn + 1) {
-        m->v->facts |= TCP_FACT_NEW_SYN; /* the other SYN was accepted (RFC 9293 3.10.7.4, field: reuse) */
+        m->v->facts |=
+            TCP_FACT_NEW_SYN; /* the other SYN was accepted (RFC 9293 3.10.7.4, field: reuse) */
     } else if (!acceptable) {
         m->v->facts |= TCP_FACT_STRAY;
     } else if (machine_is(me, TCP_SYN_SEEN) && d->isn == m->s->seq) {

@@ -1,5 +1,6 @@
 /*
- * machine: one segment's (or one timer's) passage through the state machine; private to the tcp room.
+ * machine: one segment's (or one timer's) passage through the state machine; private to the tcp
+ * room.
  */
 #ifndef SPANWATCH_TCP_MACHINE_H
 #define SPANWATCH_TCP_MACHINE_H
@@ -12,13 +13,14 @@ struct machine {
     const struct segment *s; /* NULL for a timer */
     const struct tcp_rules *rules;
     uint64_t now_ns;
-    unsigned from;           /* the sender's side */
-    uint8_t moved;           /* sides (bits) that changed in the open step */
-    uint8_t rearm;           /* sides whose timer may have to be set anew */
-    uint8_t inferred;        /* enum tcp_inferred of the next move: TCP_PROVEN unless set */
+    unsigned from;    /* the sender's side */
+    uint8_t moved;    /* sides (bits) that changed in the open step */
+    uint8_t rearm;    /* sides whose timer may have to be set anew */
+    uint8_t inferred; /* enum tcp_inferred of the next move: TCP_PROVEN unless set */
 };
 
-/* Look an event up for one side in a table, and move it there. False when the cell is impossible. */
+/* Look an event up for one side in a table, and move it there. False when the cell is impossible.
+ */
 bool machine_sends(struct machine *m, unsigned side, enum tcp_event e);
 bool machine_receives(struct machine *m, unsigned side, enum tcp_event e);
 
@@ -29,7 +31,8 @@ void machine_infer_receives(struct machine *m, unsigned side, enum tcp_event e);
 /* The one setter: state, time, step. */
 void machine_set(struct machine *m, unsigned side, enum tcp_state next);
 
-/* What the ACK of a segment has moved is told before what its FIN moves: the next move opens a step. */
+/* What the ACK of a segment has moved is told before what its FIN moves: the next move opens a
+ * step. */
 void machine_next_part(struct machine *m);
 
 /* Close the verdict: causes of its steps, by the segment (design 1.3). */
@@ -45,19 +48,38 @@ void machine_ordinary(struct machine *m);
 void machine_time(struct machine *m, uint32_t end);
 void machine_sample(struct machine *m);
 
+/* What was not seen (unseen.c). */
+void machine_note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after);
+void machine_open_hole(struct machine *m, uint32_t seq);
+void machine_close_hole(struct tcp_endpoint *e);
+void machine_settle_ahead(struct machine *m, unsigned acker, uint32_t reached);
+bool machine_confirm_ahead(struct machine *m);
+bool machine_beyond_window(struct machine *m);
+bool machine_is_stale(const struct machine *m);
+
+/* FINs (fin.c). */
+void machine_guess_fin(struct machine *m, unsigned side, uint32_t fin);
+void machine_skip_fin(struct machine *m);
+void machine_acknowledge_fin(struct machine *m);
+void machine_fin_unsent(struct machine *m);
+void machine_send_fin(struct machine *m);
+void machine_deliver_fin(struct machine *m);
+
 /* A repetition of what `side` waits to have answered (retry.c). */
 void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind);
 void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind);
 /* What it repeated has been answered, or matters no longer. */
 void machine_stop_trying(struct machine *m, unsigned side);
-/* It repeated because it was asked again, not because its timer ran out: the timer begins anew, the count stays. */
+/* It repeated because it was asked again, not because its timer ran out: the timer begins anew, the
+ * count stays. */
 void machine_restart_try(struct machine *m, unsigned side);
 /* `side` has spoken: what was repeated to it was not in vain, and it is not deaf. */
 void machine_heard(struct machine *m, unsigned side);
 /* Set due_ns of both sides for the states they are in now. */
 void machine_arm(struct machine *m, unsigned side);
 
-/* Could a segment of `side` that passes now have been sent before what passed the tap at `then_ns` reached it? */
+/* Could a segment of `side` that passes now have been sent before what passed the tap at `then_ns`
+ * reached it? */
 bool tcp_crossing(const struct tcp_connection *c, unsigned side, uint64_t now_ns, uint64_t then_ns);
 bool machine_crossing(const struct machine *m, unsigned side, uint64_t then_ns);
 

@@ -8,11 +8,11 @@
 
 const char *tcp_state_name(enum tcp_state s) {
     static const char *const name[TCP_STATES] = {
-        [TCP_CLOSED] = "CLOSED",         [TCP_LISTEN] = "LISTEN",
-        [TCP_SYN_SENT] = "SYN_SENT",     [TCP_SYN_RECEIVED] = "SYN_RECEIVED",
+        [TCP_CLOSED] = "CLOSED",           [TCP_LISTEN] = "LISTEN",
+        [TCP_SYN_SENT] = "SYN_SENT",       [TCP_SYN_RECEIVED] = "SYN_RECEIVED",
         [TCP_ESTABLISHED] = "ESTABLISHED", [TCP_FIN_WAIT_1] = "FIN_WAIT_1",
-        [TCP_FIN_WAIT_2] = "FIN_WAIT_2", [TCP_CLOSE_WAIT] = "CLOSE_WAIT",
-        [TCP_CLOSING] = "CLOSING",       [TCP_LAST_ACK] = "LAST_ACK",
+        [TCP_FIN_WAIT_2] = "FIN_WAIT_2",   [TCP_CLOSE_WAIT] = "CLOSE_WAIT",
+        [TCP_CLOSING] = "CLOSING",         [TCP_LAST_ACK] = "LAST_ACK",
         [TCP_TIME_WAIT] = "TIME_WAIT",
     };
     assert(s < TCP_STATES);

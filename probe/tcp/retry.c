@@ -1,26 +1,32 @@
 /*
- * retry: what an endpoint repeats, how long it will go on, and what the absence of the next try means.
+ * retry: what an endpoint repeats, how long it will go on, and what the absence of the next try
+ * means.
  *
- * The intervals seen on the wire tell when the next retransmission is due (RFC 6298 section 5.5: the RTO doubles). When
- * that time passes without one, either the answer has arrived unseen, or the sender has given up: which of the two depends on how often
- * it tried. Before the first repetition only the configured timers can tell.
+ * The intervals seen on the wire tell when the next retransmission is due (RFC 6298 section 5.5:
+ * the RTO doubles). When that time passes without one, either the answer has arrived unseen, or the
+ * sender has given up: which of the two depends on how often it tried. Before the first repetition
+ * only the configured timers can tell.
  */
 #include "machine.h"
 
 enum {
     FIRST_RTO_MS = 1000, /* RFC 6298 (2.1); Linux TCP_TIMEOUT_INIT for SYN and SYN-ACK */
-    GIVEN_UP_TRIES = 3,  /* unanswered repetitions after which silence means that the sender is gone */
-    DEAF_TRIES = 2,      /* unanswered repetitions after which the other end is out of reach */
+    GIVEN_UP_TRIES =
+        3,          /* unanswered repetitions after which silence means that the sender is gone */
+    DEAF_TRIES = 2, /* unanswered repetitions after which the other end is out of reach */
+    UNHEARD_MS = 64000,  /* as long as Linux repeats a SYN-ACK by default, and a second */
     PATIENCE_MS = 10000, /* four doublings of Linux's least RTO (TCP_RTO_MIN, 200 ms) and more */
     BURST_MS = 10,       /* repetitions closer than this belong to one round */
-    RST_DOUBT_MS = 1000  /* a live receiver challenges a doubtful RST at once (RFC 5961 section 3.2) */
+    RST_DOUBT_MS =
+        1000 /* a live receiver challenges a doubtful RST at once (RFC 5961 section 3.2) */
 };
 
 static uint64_t ms(uint64_t n) {
     return n * BASE_NS_PER_MS;
 }
 
-/* A kernel's timer fires late, by some hundredths of its length (Linux's timer wheel), and a busy host later. */
+/* A kernel's timer fires late, by some hundredths of its length (Linux's timer wheel), and a busy
+ * host later. */
 static uint64_t with_slack(uint64_t interval_ns) {
     return interval_ns + interval_ns / 32 + ms(200);
 }
@@ -34,8 +40,9 @@ uint64_t machine_first_rto_ns(const struct machine *m, unsigned side) {
     return with_slack(at_least(rtt_ns * 3, ms(FIRST_RTO_MS)));
 }
 
-/* Has the sender repeated so often without an answer that its silence means that it is gone? Less often where the host is known to try less,
- * more often where the tap misses packets; and never, where the answers cannot be seen at all. */
+/* Has the sender repeated so often without an answer that its silence means that it is gone? Less
+ * often where the host is known to try less, more often where the tap misses packets; and never,
+ * where the answers cannot be seen at all. */
 static bool has_given_up(const struct machine *m, unsigned side, unsigned configured) {
     unsigned tries = m->rules->tap_loses ? 2 * GIVEN_UP_TRIES : GIVEN_UP_TRIES;
     if (configured > 0 && configured < tries)
@@ -59,7 +66,7 @@ static bool about_equal(uint32_t a, uint32_t b) {
 void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind) {
     struct tcp_detail *d = &m->c->detail[side];
     struct tcp_endpoint *peer = &m->c->end[!side];
-    m->rearm |= 3; /* a client that asks again puts the server's own repetitions off */
+    m->rearm |= 3;           /* a client that asks again puts the server's own repetitions off */
     if (d->trying != kind) { /* the first repetition: when the original passed was not noted */
         machine_first_try(m, side, kind);
         d->tries = 1;
@@ -70,14 +77,19 @@ void machine_try_again(struct machine *m, unsigned side, enum tcp_try kind) {
         return;
     if (interval_us > UINT32_MAX)
         interval_us = UINT32_MAX;
-    d->steady = d->interval_us && about_equal((uint32_t)interval_us, d->interval_us) ? (uint8_t)(d->steady + (d->steady < 255)) : 0;
+    d->steady = d->interval_us && about_equal((uint32_t)interval_us, d->interval_us)
+                    ? (uint8_t)(d->steady + (d->steady < 255))
+                    : 0;
     d->interval_us = (uint32_t)interval_us;
     d->tried_ns = m->now_ns;
     if (d->tries < 255)
         d->tries++;
-    if (!machine_is(peer, TCP_SEEN)) /* a direction that never reaches the tap says nothing by its silence */
+    if (!machine_is(
+            peer,
+            TCP_SEEN)) /* a direction that never reaches the tap says nothing by its silence */
         return;
-    if (d->tries < DEAF_TRIES || kind == TCP_TRY_SYN || kind == TCP_TRY_SYN_ACK || kind == TCP_TRY_PROBE)
+    if (d->tries < DEAF_TRIES || kind == TCP_TRY_SYN || kind == TCP_TRY_SYN_ACK ||
+        kind == TCP_TRY_PROBE)
         return;
     peer->flags |= TCP_DEAF;
     if (machine_is(peer, TCP_FIN_TAKEN) && !machine_is(peer, TCP_FIN_PROVEN)) {
@@ -110,10 +122,12 @@ void machine_heard(struct machine *m, unsigned side) {
     }
 }
 
-/* The interval after which the next try is due, from those seen; `linear` is how many equal ones may come in a row. */
+/* The interval after which the next try is due, from those seen; `linear` is how many equal ones
+ * may come in a row. */
 static uint64_t next_interval_ns(const struct machine *m, unsigned side, unsigned linear) {
     const struct tcp_detail *d = &m->c->detail[side];
-    uint64_t interval_ns = (uint64_t)d->interval_us * 1000, max_ns = m->rules->timers[side]->rto_max_ns;
+    uint64_t interval_ns = (uint64_t)d->interval_us * 1000,
+             max_ns = m->rules->timers[side]->rto_max_ns;
     if (d->steady == 0 || d->steady >= linear)
         interval_ns *= 2;
     return with_slack(interval_ns > max_ns ? max_ns : interval_ns);
@@ -129,17 +143,20 @@ static uint64_t doubling_ns(unsigned retries, uint64_t max_ns) {
     return total;
 }
 
-/* Without a repetition the settings alone tell: 131 s, of which the first intervals are equal (tcp_syn_linear_timeouts). */
+/* Without a repetition the settings alone tell: 131 s, of which the first intervals are equal
+ * (tcp_syn_linear_timeouts). */
 static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
     const struct tcp_timers *t = m->rules->timers[side];
     if (d->tries == 0)
-        return d->tried_ns + t->syn_linear * ms(FIRST_RTO_MS) + doubling_ns(t->syn_retries, t->rto_max_ns);
-    return d->tried_ns + at_least(next_interval_ns(m, side, t->syn_linear), with_slack(ms(FIRST_RTO_MS)));
+        return d->tried_ns + t->syn_linear * ms(FIRST_RTO_MS) +
+               doubling_ns(t->syn_retries, t->rto_max_ns);
+    return d->tried_ns +
+           at_least(next_interval_ns(m, side, t->syn_linear), with_slack(ms(FIRST_RTO_MS)));
 }
 
-/* A passive end repeats its SYN-ACK after a second; if not, it keeps no state (SYN cookies). Crossed SYNs leave a
- * socket behind, which goes on trying as an active one does. */
+/* A passive end repeats its SYN-ACK after a second; if not, it keeps no state (SYN cookies).
+ * Crossed SYNs leave a socket behind, which goes on trying as an active one does. */
 static uint64_t syn_ack_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
     const struct tcp_timers *t = m->rules->timers[side];
@@ -148,14 +165,17 @@ static uint64_t syn_ack_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *pd = &m->c->detail[!side];
     if (d->tries > 0)
         return d->tried_ns + at_least(next_interval_ns(m, side, 0), with_slack(ms(FIRST_RTO_MS)));
-    /* Asked again and again, it has had no time to repeat by itself; its back-off has gone on as far as the client's. */
+    /* Asked again and again, it has had no time to repeat by itself; its back-off has gone on as
+     * far as the client's. */
     uint64_t first_ns = with_slack(ms(FIRST_RTO_MS));
-    uint64_t asked_ns = pd->trying == TCP_TRY_SYN && pd->tries > 0 ? next_interval_ns(m, !side, 0) : 0;
+    uint64_t asked_ns =
+        pd->trying == TCP_TRY_SYN && pd->tries > 0 ? next_interval_ns(m, !side, 0) : 0;
     return d->tried_ns + at_least(asked_ns, first_ns);
 }
 
-/* When to look at an unanswered FIN: where its next repetition is overdue. Where the tap is known to miss packets that alone tells that the answer
- * was given; elsewhere only a silence in which several repetitions should have passed does. */
+/* When to look at an unanswered FIN: where its next repetition is overdue. Where the tap is known
+ * to miss packets that alone tells that the answer was given; elsewhere only a silence in which
+ * several repetitions should have passed does. */
 static uint64_t fin_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
     uint64_t patience_ns = machine_first_rto_ns(m, side);
@@ -170,13 +190,17 @@ static uint64_t fin_due_ns(const struct machine *m, unsigned side) {
 static uint64_t open_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
     const struct tcp_endpoint *e = &m->c->end[side];
-    if (machine_is(e, TCP_SYN_SEEN) && !machine_is(e, TCP_ACKING)) /* assumed to have the SYN-ACK, and silent since */
-        return d->since_ns + with_slack(doubling_ns(m->rules->timers[!side]->synack_retries, m->rules->timers[!side]->rto_max_ns));
-    bool repeats = d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE || d->trying == TCP_TRY_PROBE;
-    unsigned configured = d->trying == TCP_TRY_KEEPALIVE ? m->rules->timers[side]->keepalive_probes : m->rules->timers[side]->retries2;
+    if (machine_is(e, TCP_SYN_SEEN) &&
+        !machine_is(e, TCP_ACKING)) /* assumed to have the SYN-ACK, and silent since */
+        return d->since_ns + with_slack(ms(UNHEARD_MS));
+    bool repeats =
+        d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE || d->trying == TCP_TRY_PROBE;
+    unsigned configured = d->trying == TCP_TRY_KEEPALIVE ? m->rules->timers[side]->keepalive_probes
+                                                         : m->rules->timers[side]->retries2;
     if (!repeats || !has_given_up(m, side, configured))
         return BASE_NEVER_NS;
-    uint64_t interval_ns = d->interval_us ? (uint64_t)d->interval_us * 1000 : m->rules->timers[side]->keepalive_intvl_ns;
+    uint64_t interval_ns = d->interval_us ? (uint64_t)d->interval_us * 1000
+                                          : m->rules->timers[side]->keepalive_intvl_ns;
     if (d->trying == TCP_TRY_KEEPALIVE)
         return d->tried_ns + with_slack(interval_ns);
     return d->tried_ns + next_interval_ns(m, side, 0);
@@ -200,12 +224,15 @@ void machine_arm(struct machine *m, unsigned side) {
     case TCP_FIN_WAIT_1:
     case TCP_CLOSING:
     case TCP_LAST_ACK:
-        d->due_ns = d->trying == TCP_TRY_FIN || d->trying == TCP_TRY_DATA ? fin_due_ns(m, side) : open_due_ns(m, side);
+        d->due_ns = d->trying == TCP_TRY_FIN || d->trying == TCP_TRY_DATA ? fin_due_ns(m, side)
+                                                                          : open_due_ns(m, side);
         break;
-    case TCP_FIN_WAIT_2: /* Linux: only an orphan's runs out (tcp_rcv_state_process, tcp_fin_time) */
+    case TCP_FIN_WAIT_2: /* Linux: only an orphan's runs out (tcp_rcv_state_process, tcp_fin_time)
+                          */
         d->due_ns = machine_is(e, TCP_OWNED) ? BASE_NEVER_NS : d->since_ns + t->fin_timeout_ns;
         break;
-    case TCP_TIME_WAIT: /* begins anew with each segment received (Linux tcp_timewait_state_process) */
+    case TCP_TIME_WAIT: /* begins anew with each segment received (Linux tcp_timewait_state_process)
+                         */
         if (d->since_ns == m->now_ns || (m->s && m->from != side))
             d->due_ns = m->now_ns + t->time_wait_ns;
         break;
@@ -227,16 +254,19 @@ static void run_out(struct machine *m, unsigned side, enum tcp_cause cause) {
     machine_finish(m, cause);
 }
 
-/* SYN_RECEIVED runs out: the ACKs that were seen have been taken after all, or the request has expired. */
+/* SYN_RECEIVED runs out: the ACKs that were seen have been taken after all, or the request has
+ * expired. */
 static void syn_received_over(struct machine *m, unsigned side) {
     struct tcp_endpoint *e = &m->c->end[side];
-    if (machine_is(e, TCP_IGNORES) && m->c->detail[side].tries < m->rules->timers[side]->synack_retries) {
+    if (machine_is(e, TCP_IGNORES) &&
+        m->c->detail[side].tries < m->rules->timers[side]->synack_retries) {
         e->flags &= ~(uint32_t)TCP_IGNORES;
         machine_infer_receives(m, side, TCP_EVENT_ACK_OF_SYN);
         machine_finish(m, TCP_CAUSE_ACK);
         return;
     }
-    if (m->rules->tap_loses && m->c->detail[side].tries == 0) { /* it would have repeated: the ACK was missed */
+    if (m->rules->tap_loses &&
+        m->c->detail[side].tries == 0) { /* it would have repeated: the ACK was missed */
         machine_infer_receives(m, side, TCP_EVENT_ACK_OF_SYN);
         machine_finish(m, TCP_CAUSE_ACK);
         return;
@@ -244,7 +274,8 @@ static void syn_received_over(struct machine *m, unsigned side) {
     run_out(m, side, TCP_CAUSE_TIMEOUT_SYN_RECEIVED);
 }
 
-/* No (further) retransmission of the FIN came: it was acknowledged unseen, or its sender has given up. */
+/* No (further) retransmission of the FIN came: it was acknowledged unseen, or its sender has given
+ * up. */
 static void fin_over(struct machine *m, unsigned side) {
     if (has_given_up(m, side, m->rules->timers[side]->orphan_retries)) {
         run_out(m, side, TCP_CAUSE_TIMEOUT_RETRANSMIT);
@@ -267,7 +298,8 @@ static void rst_believed(struct machine *m, unsigned side) {
 static enum tcp_cause open_cause(const struct tcp_endpoint *e, const struct tcp_detail *d) {
     if (machine_is(e, TCP_SYN_SEEN) && !machine_is(e, TCP_ACKING))
         return TCP_CAUSE_TIMEOUT_IDLE;
-    return d->trying == TCP_TRY_KEEPALIVE ? TCP_CAUSE_TIMEOUT_KEEPALIVE : TCP_CAUSE_TIMEOUT_RETRANSMIT;
+    return d->trying == TCP_TRY_KEEPALIVE ? TCP_CAUSE_TIMEOUT_KEEPALIVE
+                                          : TCP_CAUSE_TIMEOUT_RETRANSMIT;
 }
 
 void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules,

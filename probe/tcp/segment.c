@@ -1,24 +1,30 @@
 /*
- * segment: one segment in, one verdict out. Sorts by kind, and handles those of a synchronized connection: sequence numbers, acknowledgements,
- * FINs, holes, probes. SYNs are in handshake.c, RSTs in reset.c, what is repeated in retry.c, the tables in table.c.
+ * segment: one segment in, one verdict out. Sorts by kind, and handles those of a synchronized
+ * connection: sequence numbers, acknowledgements, probes. SYNs are in handshake.c, FINs in fin.c,
+ * RSTs in reset.c, what was missed in unseen.c, what is repeated in retry.c, the tables in table.c.
  */
 #include "machine.h"
 
-/* RFC 7323 section 2.2: scaled only when both SYNs offered it; where they were not seen, the widest that could be meant. */
-static uint32_t window_edge(const struct tcp_endpoint *me, const struct tcp_endpoint *peer, const struct segment *s) {
+/* RFC 7323 section 2.2: scaled only when both SYNs offered it; where they were not seen, the widest
+ * that could be meant. */
+static uint32_t window_edge(const struct tcp_endpoint *me, const struct tcp_endpoint *peer,
+                            const struct segment *s) {
     unsigned shift = 14;
     if (machine_is(me, TCP_SYN_SEEN))
-        shift = machine_is(me, TCP_SCALED) && (machine_is(peer, TCP_SCALED) || !machine_is(peer, TCP_SYN_SEEN)) ? me->wscale : 0;
+        shift = machine_is(me, TCP_SCALED) &&
+                        (machine_is(peer, TCP_SCALED) || !machine_is(peer, TCP_SYN_SEEN))
+                    ? me->wscale
+                    : 0;
     return s->ack + ((uint32_t)s->window << shift);
 }
 
-static void note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after) {
+void machine_note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after) {
     d->wraps += after < before;
 }
 
 static void advance(struct machine *m, uint32_t end) {
     struct tcp_endpoint *me = &m->c->end[m->from];
-    note_wrap(&m->c->detail[m->from], me->nxt, end);
+    machine_note_wrap(&m->c->detail[m->from], me->nxt, end);
     me->nxt = end;
 }
 
@@ -31,7 +37,8 @@ static void time_segment(struct tcp_endpoint *me, uint32_t end, uint64_t now_ns)
     me->timed_us = (uint32_t)(now_ns / 1000);
 }
 
-/* The acknowledgement `ack` of side `acker` may be that of the timed segment of the other side: smooth (RFC 6298 section 2). */
+/* The acknowledgement `ack` of side `acker` may be that of the timed segment of the other side:
+ * smooth (RFC 6298 section 2). */
 static bool sample_rtt(struct tcp_connection *c, unsigned acker, uint32_t ack, uint64_t now_ns) {
     struct tcp_endpoint *timed = &c->end[!acker];
     if (!machine_is(timed, TCP_TIMED) || tcp_before(ack, timed->timed_end))
@@ -54,15 +61,22 @@ void machine_sample(struct machine *m) {
 }
 
 bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment *s) {
-    enum { KNOWN = TCP_SEEN | TCP_ACKING, ODD = TCP_HOLE | TCP_PENDING | TCP_DEAF | TCP_FIN_SENT | TCP_IGNORES };
+    enum {
+        KNOWN = TCP_SEEN | TCP_ACKING,
+        ODD = TCP_HOLE | TCP_PENDING | TCP_DEAF | TCP_FIN_SENT | TCP_IGNORES
+    };
     struct tcp_endpoint *me = &c->end[from], *peer = &c->end[!from];
-    uint32_t end = s->seq + s->payload, all = me->flags & peer->flags, any = me->flags | peer->flags;
+    uint32_t end = s->seq + s->payload, all = me->flags & peer->flags,
+             any = me->flags | peer->flags;
     if ((s->flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST | SEGMENT_ACK)) != SEGMENT_ACK ||
-        me->state != TCP_ESTABLISHED || peer->state != TCP_ESTABLISHED || (all & KNOWN) != KNOWN || (any & ODD))
+        me->state != TCP_ESTABLISHED || peer->state != TCP_ESTABLISHED || (all & KNOWN) != KNOWN ||
+        (any & ODD))
         return false;
-    bool news = s->payload > 0 || s->ack != me->acked; /* neither: a window update, a duplicate, a copy */
-    if (s->seq != me->nxt || end < s->seq || !news || tcp_before(s->ack, me->acked) || tcp_before(peer->nxt, s->ack) ||
-        tcp_before(peer->edge, s->seq) || s->window == 0 || me->window == 0)
+    bool news =
+        s->payload > 0 || s->ack != me->acked; /* neither: a window update, a duplicate, a copy */
+    if (s->seq != me->nxt || end < s->seq || !news || tcp_before(s->ack, me->acked) ||
+        tcp_before(peer->nxt, s->ack) || tcp_before(peer->edge, s->seq) || s->window == 0 ||
+        me->window == 0)
         return false;
     me->packets++;
     me->nxt = me->contiguous = end;
@@ -75,7 +89,8 @@ bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment 
     return true;
 }
 
-/* A probe of an idle peer or of a closed window (RFC 9293 3.8.4, 3.8.6.1): one octet or none, just below what the peer awaits. */
+/* A probe of an idle peer or of a closed window (RFC 9293 3.8.4, 3.8.6.1): one octet or none, just
+ * below what the peer awaits. */
 static bool is_probe(const struct machine *m) {
     const struct tcp_endpoint *peer = &m->c->end[!m->from];
     return m->s->payload <= 1 && !(m->s->flags & SEGMENT_FIN) && machine_is(peer, TCP_ACKING) &&
@@ -88,59 +103,25 @@ static void probe(struct machine *m) {
     machine_try_again(m, m->from, peer->window == 0 ? TCP_TRY_PROBE : TCP_TRY_KEEPALIVE);
 }
 
-/* Is the segment beyond the window that the peer offers? Once may be forged; twice, the tap has missed a lot. */
-static bool beyond_window(struct machine *m) {
-    const struct tcp_endpoint *peer = &m->c->end[!m->from];
-    struct tcp_detail *d = &m->c->detail[m->from];
-    if (!machine_is(peer, TCP_ACKING) || !tcp_before(peer->edge, m->s->seq) || peer->window == 0)
-        return false;
-    if ((d->ahead_kind == TCP_AHEAD_SEQ || d->ahead_kind == TCP_AHEAD_FIN) && !tcp_before(m->s->seq, d->ahead))
-        return false;
-    bool fin = (m->s->flags & SEGMENT_FIN) != 0;
-    d->ahead_kind = fin ? TCP_AHEAD_FIN : TCP_AHEAD_SEQ;
-    d->ahead = m->s->seq + m->s->payload + fin;
-    return true;
-}
-
-/* Below all that the receiver awaits, by more than any reordering explains: of another connection, or forged. */
-static bool is_stale(const struct machine *m) {
-    enum { REORDER = 1 << 20 };
-    const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    uint32_t end = m->s->seq + m->s->payload;
-    if (machine_is(peer, TCP_ACKING) && tcp_before(end, peer->acked - REORDER))
-        return true;
-    return machine_is(me, TCP_ACKING) && tcp_before(m->s->ack, me->acked - REORDER); /* RFC 5961 section 5 */
-}
-
-static void open_hole(struct machine *m, uint32_t seq) {
-    struct tcp_endpoint *me = &m->c->end[m->from];
-    if (!machine_is(me, TCP_HOLE))
-        me->contiguous = me->nxt;
-    me->flags |= TCP_HOLE;
-    m->c->detail[m->from].hole_end = seq;
-}
-
-static void close_hole(struct tcp_endpoint *e) {
-    e->flags &= ~(uint32_t)TCP_HOLE;
-    e->contiguous = e->nxt;
-}
-
 /* Octets below nxt: sent again, or late. */
 static void old_octets(struct machine *m, uint32_t end) {
     struct tcp_endpoint *me = &m->c->end[m->from];
     struct tcp_detail *d = &m->c->detail[m->from];
-    if (machine_is(me, TCP_HOLE) && tcp_before(m->s->seq, d->hole_end) && tcp_before(me->contiguous, end)) {
+    if (machine_is(me, TCP_HOLE) && tcp_before(m->s->seq, d->hole_end) &&
+        tcp_before(me->contiguous, end)) {
         m->v->facts |= TCP_FACT_OUT_OF_ORDER;
         if (!tcp_before(me->contiguous, m->s->seq))
             me->contiguous = end;
         if (!tcp_before(me->contiguous, d->hole_end))
-            close_hole(me);
+            machine_close_hole(me);
         return;
     }
     me->flags &= ~(uint32_t)TCP_TIMED;
     if (m->s->payload > 0) {
         m->v->facts |= TCP_FACT_RETRANSMISSION;
-        machine_try_again(m, m->from, d->trying == TCP_TRY_FIN || (m->s->flags & SEGMENT_FIN) ? TCP_TRY_FIN : TCP_TRY_DATA);
+        machine_try_again(m, m->from,
+                          d->trying == TCP_TRY_FIN || (m->s->flags & SEGMENT_FIN) ? TCP_TRY_FIN
+                                                                                  : TCP_TRY_DATA);
     }
 }
 
@@ -151,7 +132,8 @@ static void place(struct machine *m) {
     struct tcp_detail *d = &m->c->detail[m->from];
     uint32_t end = s->seq + s->payload + ((s->flags & SEGMENT_FIN) != 0);
     if (!machine_is(me, TCP_SEEN)) {
-        bool known = machine_is(&m->c->end[!m->from], TCP_ACKING); /* the peer has acknowledged up to nxt */
+        bool known =
+            machine_is(&m->c->end[!m->from], TCP_ACKING); /* the peer has acknowledged up to nxt */
         me->flags |= TCP_SEEN;
         if (!known || tcp_before(s->seq, me->nxt) || (uint32_t)(s->seq - me->nxt) > 1u << 20) {
             me->nxt = me->contiguous = s->seq;
@@ -159,7 +141,7 @@ static void place(struct machine *m) {
         }
     }
     if (tcp_before(me->nxt, s->seq))
-        open_hole(m, s->seq);
+        machine_open_hole(m, s->seq);
     if (tcp_before(me->nxt, end)) {
         if (!machine_is(me, TCP_HOLE))
             me->contiguous = end;
@@ -173,101 +155,14 @@ static void place(struct machine *m) {
     }
 }
 
-/* The peer's FIN was not seen, but one octet at the end of what it sent was acknowledged, or skipped by itself. */
-static void guess_fin(struct machine *m, unsigned side, uint32_t fin) {
-    struct tcp_endpoint *e = &m->c->end[side];
-    if (machine_is(e, TCP_FIN_SENT) || (e->state != TCP_ESTABLISHED && e->state != TCP_CLOSE_WAIT))
-        return;
-    e->flags |= TCP_FIN_SENT | TCP_FIN_GUESSED;
-    m->c->detail[side].fin = fin;
-    if (machine_is(&m->c->end[!side], TCP_FIN_SENT)) /* the segment that was missed has acknowledged the other FIN, most likely */
-        machine_infer_receives(m, !side, TCP_EVENT_ACK_OF_FIN);
-    machine_infer_sends(m, side, TCP_EVENT_FIN);
-    bool proven = m->from != side && !tcp_before(m->s->ack, fin);
-    m->c->end[!side].flags |= proven ? TCP_FIN_TAKEN | TCP_FIN_PROVEN : TCP_FIN_TAKEN;
-    machine_infer_receives(m, !side, TCP_EVENT_FIN);
-    if (proven)
-        machine_infer_receives(m, side, TCP_EVENT_ACK_OF_FIN);
-    else
-        machine_first_try(m, side, TCP_TRY_FIN);
-}
-
-/* Octets of `side` up to `end` were sent, though the tap has not seen them. */
-static void take_unseen(struct machine *m, unsigned side, uint32_t end) {
-    struct tcp_endpoint *e = &m->c->end[side];
-    m->v->missed += end - e->nxt;
-    m->v->facts |= TCP_FACT_GAP;
-    note_wrap(&m->c->detail[side], e->nxt, end);
-    e->nxt = end;
-    close_hole(e);
-}
-
-/* The acknowledgement that waited to be confirmed is: by a later one, or by a segment that follows what it covers. */
-static void settle_ahead(struct machine *m, unsigned acker, uint32_t reached) {
-    struct tcp_detail *d = &m->c->detail[acker];
-    if (d->ahead_kind != TCP_AHEAD_ACK || tcp_before(reached, d->ahead))
-        return;
-    d->ahead_kind = TCP_AHEAD_NONE;
-    if (tcp_before(m->c->end[!acker].nxt, d->ahead))
-        take_unseen(m, !acker, d->ahead);
-}
-
-/* One direction only: the acknowledgements are all that is known of the other end. One octet alone may be its FIN: it is, where this end has closed
- * already, or closes with the next segment (send_fin). */
-static void confirm_unseen(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    struct tcp_detail *pd = &m->c->detail[!m->from];
-    uint32_t ack = m->s->ack;
-    bool known = machine_is(me, TCP_ACKING), one = known && ack - peer->nxt == 1;
-    if (!known)
-        pd->first = ack;
-    else
-        note_wrap(pd, peer->nxt, ack);
-    peer->nxt = peer->contiguous = ack;
-    pd->ahead_kind = one ? TCP_AHEAD_FIN : TCP_AHEAD_NONE;
-    pd->ahead = ack;
-    if (one && machine_is(me, TCP_FIN_SENT))
-        guess_fin(m, !m->from, ack);
-}
-
-/* An acknowledgement of octets that the tap has not seen: believed when it is repeated or exceeded. False: not yet.
- * One octet alone is a FIN that was missed, as nobody forges that, and the last ACK of a connection is not repeated. */
-static bool confirm_ahead(struct machine *m) {
-    struct tcp_endpoint *peer = &m->c->end[!m->from];
-    struct tcp_detail *d = &m->c->detail[m->from];
-    uint32_t ack = m->s->ack;
-    if (!machine_is(peer, TCP_SEEN)) {
-        confirm_unseen(m);
-        return true;
-    }
-    settle_ahead(m, m->from, ack);
-    if (peer->nxt == ack)
-        return true;
-    if (ack - peer->nxt == 1 && !machine_is(peer, TCP_FIN_SENT)) {
-        take_unseen(m, !m->from, ack);
-        m->v->missed--; /* a FIN is no octet of payload */
-        guess_fin(m, !m->from, ack);
-        return true;
-    }
-    struct tcp_detail *pd = &m->c->detail[!m->from];
-    if (pd->ahead_kind == TCP_AHEAD_FIN && pd->ahead == ack) { /* of a FIN that seemed beyond the window */
-        pd->ahead_kind = TCP_AHEAD_NONE;
-        take_unseen(m, !m->from, ack);
-        m->v->missed--;
-        guess_fin(m, !m->from, ack);
-        return true;
-    }
-    d->ahead_kind = TCP_AHEAD_ACK;
-    d->ahead = ack;
-    return false;
-}
-
-/* Take the acknowledgement and the window. False when it acknowledges what was never seen, unconfirmed. */
+/* Take the acknowledgement and the window. False when it acknowledges what was never seen,
+ * unconfirmed. */
 static bool acknowledge(struct machine *m) {
     const struct segment *s = m->s;
     struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    if (tcp_before(peer->nxt, s->ack) || (!machine_is(peer, TCP_SEEN) && !machine_is(me, TCP_ACKING))) {
-        if (!confirm_ahead(m))
+    if (tcp_before(peer->nxt, s->ack) ||
+        (!machine_is(peer, TCP_SEEN) && !machine_is(me, TCP_ACKING))) {
+        if (!machine_confirm_ahead(m))
             return false;
     } else if (m->c->detail[m->from].ahead_kind == TCP_AHEAD_ACK) {
         m->c->detail[m->from].ahead_kind = TCP_AHEAD_NONE; /* contradicted: it was not this end's */
@@ -275,8 +170,8 @@ static bool acknowledge(struct machine *m) {
     bool first = !machine_is(me, TCP_ACKING);
     if (!first && tcp_before(s->ack, me->acked))
         return true; /* old: says nothing new */
-    if (!first && s->ack == me->acked && s->payload == 0 && !(s->flags & SEGMENT_FIN) && s->window == me->window &&
-        tcp_before(s->ack, peer->nxt))
+    if (!first && s->ack == me->acked && s->payload == 0 && !(s->flags & SEGMENT_FIN) &&
+        s->window == me->window && tcp_before(s->ack, peer->nxt))
         m->v->facts |= TCP_FACT_DUP_ACK; /* RFC 5681 section 2 */
     if (s->window == 0 && (first || me->window != 0))
         m->v->facts |= TCP_FACT_ZERO_WINDOW;
@@ -295,7 +190,7 @@ static bool acknowledge(struct machine *m) {
     if (machine_is(peer, TCP_HOLE) && !tcp_before(s->ack, m->c->detail[!m->from].hole_end)) {
         m->v->missed += m->c->detail[!m->from].hole_end - peer->contiguous;
         m->v->facts |= TCP_FACT_GAP;
-        close_hole(peer);
+        machine_close_hole(peer);
     }
     return true;
 }
@@ -314,8 +209,10 @@ static void select_isn(struct machine *m) {
 /* The sender is synchronized; so must the peer be, or have been. */
 static void synchronize(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    bool fast_open = me->state == TCP_SYN_RECEIVED && machine_is(me, TCP_FASTOPEN); /* RFC 7413: it may speak already */
-    bool closed = me->state == TCP_CLOSED && machine_is(me, TCP_FIN_SENT);          /* its FIN again says more */
+    bool fast_open = me->state == TCP_SYN_RECEIVED &&
+                     machine_is(me, TCP_FASTOPEN); /* RFC 7413: it may speak already */
+    bool closed =
+        me->state == TCP_CLOSED && machine_is(me, TCP_FIN_SENT); /* its FIN again says more */
     if (!fast_open && !closed)
         machine_sends(m, m->from, TCP_EVENT_ACK);
     if (me->state != TCP_SYN_RECEIVED) { /* past its handshake, by its own word */
@@ -326,7 +223,8 @@ static void synchronize(struct machine *m) {
     }
     if (peer->state == TCP_CLOSED && !machine_is(peer, TCP_ENDED)) {
         machine_infer_receives(m, !m->from, TCP_EVENT_ACK);
-    } else if (peer->state == TCP_SYN_SENT && !tcp_before(m->s->ack, m->c->detail[!m->from].isn + 1)) {
+    } else if (peer->state == TCP_SYN_SENT &&
+               !tcp_before(m->s->ack, m->c->detail[!m->from].isn + 1)) {
         machine_infer_receives(m, !m->from, TCP_EVENT_ACK_OF_SYN);
     } else if (peer->state == TCP_SYN_RECEIVED && !machine_is(peer, TCP_IGNORES) &&
                !tcp_before(m->s->ack, m->c->detail[!m->from].isn + 1)) {
@@ -334,106 +232,22 @@ static void synchronize(struct machine *m) {
     }
 }
 
-/* What the acknowledgement says of the peer's FIN. */
-static void acknowledge_fin(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    struct tcp_detail *pd = &m->c->detail[!m->from];
-    if (!machine_is(peer, TCP_FIN_SENT))
-        return;
-    if (!tcp_before(m->s->ack, pd->fin)) {
-        me->flags |= TCP_FIN_TAKEN | TCP_FIN_PROVEN;
-        machine_sends(m, m->from, TCP_EVENT_ACK_OF_FIN);
-        machine_receives(m, !m->from, TCP_EVENT_ACK_OF_FIN);
-        if (pd->trying == TCP_TRY_FIN)
-            machine_stop_trying(m, !m->from);
-    } else if (machine_is(me, TCP_FIN_TAKEN) && !machine_is(me, TCP_FIN_PROVEN) &&
-               !machine_crossing(m, m->from, pd->tried_ns)) {
-        me->flags &= ~(uint32_t)TCP_FIN_TAKEN;
-        machine_sends(m, m->from, TCP_EVENT_ACK_BEFORE_FIN);
-    }
-    if (tcp_before(m->s->ack, pd->fin) && pd->trying == TCP_TRY_FIN && !machine_crossing(m, m->from, pd->tried_ns)) {
-        pd->tries = 0; /* the other end lives, and has not got it: it goes on trying from here */
-        pd->tried_ns = m->now_ns;
-        m->rearm |= (uint8_t)(1u << !m->from);
-    }
-}
-
-/* Octets after its FIN: the FIN was forged, or guessed. */
-static void fin_unsent(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    if (machine_is(peer, TCP_FIN_PROVEN) && !machine_is(me, TCP_FIN_GUESSED))
-        return;
-    me->flags &= ~(uint32_t)(TCP_FIN_SENT | TCP_FIN_GUESSED);
-    peer->flags &= ~(uint32_t)(TCP_FIN_TAKEN | TCP_FIN_PROVEN);
-    machine_stop_trying(m, m->from);
-    machine_sends(m, m->from, TCP_EVENT_FIN_UNSENT);
-    machine_receives(m, !m->from, TCP_EVENT_FIN_UNSENT);
-}
-
-static void fin_again(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    struct tcp_detail *d = &m->c->detail[m->from];
-    bool acknowledged = me->state == TCP_FIN_WAIT_2 || me->state == TCP_TIME_WAIT || me->state == TCP_CLOSED;
-    if (acknowledged && machine_crossing(m, m->from, d->since_ns))
-        return;
-    machine_sends(m, m->from, TCP_EVENT_FIN_AGAIN);
-    if (machine_is(me, TCP_FIN_TAKEN) && !(machine_is(peer, TCP_FIN_SENT) && !tcp_before(m->s->ack, m->c->detail[!m->from].fin)))
-        machine_sends(m, m->from, TCP_EVENT_ACK_BEFORE_FIN);
-    machine_try_again(m, m->from, TCP_TRY_FIN);
-}
-
-static void send_fin(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    struct tcp_detail *d = &m->c->detail[m->from];
-    uint32_t fin = m->s->seq + m->s->payload + 1;
-    if (machine_is(me, TCP_FIN_SENT) && fin == d->fin) {
-        fin_again(m);
-        return;
-    }
-    if (machine_is(peer, TCP_ACKING) && tcp_before(fin, peer->acked))
-        return; /* below what the peer awaits: it is dropped (RFC 9293 3.10.7.4, first) */
-    if (machine_is(me, TCP_FIN_SENT)) { /* not both can be its own: the later one, unless the first was acknowledged */
-        if (!machine_is(peer, TCP_FIN_PROVEN) && tcp_before(d->fin, fin))
-            d->fin = fin;
-        return;
-    }
-    struct tcp_detail *pd = &m->c->detail[!m->from];
-    if (!machine_is(peer, TCP_SEEN) && pd->ahead_kind == TCP_AHEAD_FIN && pd->ahead == m->s->ack)
-        guess_fin(m, !m->from, m->s->ack); /* what it acknowledged last, alone, was the other end's FIN */
-    me->flags |= TCP_FIN_SENT;
-    d->fin = fin;
-    bool crossing = machine_is(me, TCP_FIN_TAKEN) && !machine_is(me, TCP_FIN_PROVEN);
-    machine_sends(m, m->from, crossing ? TCP_EVENT_FIN_CROSSING : TCP_EVENT_FIN);
-    machine_first_try(m, m->from, TCP_TRY_FIN);
-}
-
-/* The receiver takes a FIN only behind all that was sent before it (RFC 9293 3.10.7.4, eighth). Where the tap misses packets, a hole
- * is its own rather than the receiver's. */
-static void deliver_fin(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    if (!machine_is(me, TCP_FIN_SENT) || machine_is(peer, TCP_FIN_TAKEN | TCP_DEAF))
-        return;
-    if (machine_is(me, TCP_HOLE) && !m->rules->tap_loses)
-        return;
-    if (peer->state == TCP_CLOSED || peer->state == TCP_SYN_SENT)
-        return;
-    peer->flags |= TCP_FIN_TAKEN;
-    machine_receives(m, !m->from, TCP_EVENT_FIN);
-}
-
 /* A FIN_WAIT_2 was taken to have run out, but it acknowledges new data: it had an owner. */
 static bool still_reads(const struct tcp_endpoint *me, const struct segment *s) {
-    return !machine_is(me, TCP_FIN_TAKEN) && machine_is(me, TCP_ACKING) && tcp_before(me->acked, s->ack) && s->seq == me->nxt;
+    return !machine_is(me, TCP_FIN_TAKEN) && machine_is(me, TCP_ACKING) &&
+           tcp_before(me->acked, s->ack) && s->seq == me->nxt;
 }
 
-/* A closed endpoint speaks. Late octets of before say nothing; anything else proves that it is open after all. */
+/* A closed endpoint speaks. Late octets of before say nothing; anything else proves that it is open
+ * after all. */
 static bool speaks_late(const struct tcp_connection *c, unsigned from, const struct segment *s) {
     const struct tcp_endpoint *me = &c->end[from];
     const struct tcp_detail *d = &c->detail[from];
     if (me->state != TCP_CLOSED || !machine_is(me, TCP_ENDED))
         return false;
     if (machine_is(me, TCP_FIN_SENT))
-        return !((s->flags & SEGMENT_FIN) && s->seq + s->payload + 1 == d->fin) && !still_reads(me, s);
+        return !((s->flags & SEGMENT_FIN) && s->seq + s->payload + 1 == d->fin) &&
+               !still_reads(me, s);
     return tcp_crossing(c, from, s->ts_ns, d->since_ns);
 }
 
@@ -441,27 +255,21 @@ bool tcp_is_late(const struct tcp_connection *c, unsigned from, const struct seg
     return speaks_late(c, from, s) || machine_is(&c->end[from], TCP_FIN_SENT);
 }
 
-/* A bare ACK of a connection of which nothing else is known, once or again: a keepalive's answer, the last ACK of one that closed before the capture
- * began, or a scan. The other end, or new octets, have to confirm it. */
+/* A bare ACK of a connection of which nothing else is known, once or again: a keepalive's answer,
+ * the last ACK of one that closed before the capture began, or a scan. The other end, or new
+ * octets, have to confirm it. */
 static bool is_tentative(const struct machine *m) {
     const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    return me->state == TCP_CLOSED && !machine_is(me, TCP_ENDED | TCP_SYN_SEEN) && !machine_is(peer, TCP_SEEN) && m->s->payload == 0 &&
-           !(m->s->flags & SEGMENT_FIN) && (!machine_is(me, TCP_SEEN) || (m->s->seq == me->nxt && m->s->ack == me->acked));
-}
-
-/* A bare ACK one octet further than all that was seen: what lies between was this end's FIN. */
-static void skip_fin(struct machine *m) {
-    struct tcp_endpoint *me = &m->c->end[m->from];
-    if (machine_is(me, TCP_HOLE) && m->s->seq - me->contiguous == 1)
-        close_hole(me);
-    guess_fin(m, m->from, m->s->seq);
+    return me->state == TCP_CLOSED && !machine_is(me, TCP_ENDED | TCP_SYN_SEEN) &&
+           !machine_is(peer, TCP_SEEN) && m->s->payload == 0 && !(m->s->flags & SEGMENT_FIN) &&
+           (!machine_is(me, TCP_SEEN) || (m->s->seq == me->nxt && m->s->ack == me->acked));
 }
 
 void machine_ordinary(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from];
     const struct segment *s = m->s;
     bool tentative = is_tentative(m), hole = machine_is(me, TCP_HOLE);
-    if (!(s->flags & SEGMENT_ACK) || speaks_late(m->c, m->from, s) || is_stale(m)) {
+    if (!(s->flags & SEGMENT_ACK) || speaks_late(m->c, m->from, s) || machine_is_stale(m)) {
         m->v->facts |= TCP_FACT_STRAY;
         return;
     }
@@ -470,38 +278,38 @@ void machine_ordinary(struct machine *m) {
     if (is_probe(m)) {
         machine_heard(m, m->from);
         probe(m);
-    } else if (beyond_window(m)) {
+    } else if (machine_beyond_window(m)) {
         m->v->facts |= TCP_FACT_STRAY;
         return;
     } else {
         machine_heard(m, m->from);
-        if (s->payload > 0 && machine_is(me, TCP_FIN_SENT) && !tcp_before(s->seq, m->c->detail[m->from].fin))
-            fin_unsent(m);
-        settle_ahead(m, !m->from, s->seq);
+        if (s->payload > 0 && machine_is(me, TCP_FIN_SENT) &&
+            !tcp_before(s->seq, m->c->detail[m->from].fin))
+            machine_fin_unsent(m);
+        machine_settle_ahead(m, !m->from, s->seq);
         uint32_t before = me->nxt;
         bool seen = machine_is(me, TCP_SEEN);
         place(m);
         if (seen && s->payload == 0 && !(s->flags & SEGMENT_FIN) && s->seq == before + 1)
-            skip_fin(m);
+            machine_skip_fin(m);
     }
     select_isn(m);
     bool acknowledged = acknowledge(m);
-    if (tentative) {
-        m->v->facts |= TCP_FACT_TENTATIVE;
+    if (tentative)
         return;
-    }
     if (acknowledged) {
         synchronize(m);
-        acknowledge_fin(m);
+        machine_acknowledge_fin(m);
     }
     machine_next_part(m);
     if (s->flags & SEGMENT_FIN)
-        send_fin(m);
+        machine_send_fin(m);
     if ((s->flags & SEGMENT_FIN) || (hole && !machine_is(me, TCP_HOLE)))
-        deliver_fin(m);
+        machine_deliver_fin(m);
 }
 
-/* Not believed: a control segment with a bad checksum from one whose checksums were good (so it is no offload). */
+/* Not believed: a control segment with a bad checksum from one whose checksums were good (so it is
+ * no offload). */
 static bool bad_checksum(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from];
     if (m->s->checksum_state == SEGMENT_CHECKSUM_GOOD && (m->s->flags & SEGMENT_SYN))
@@ -523,7 +331,8 @@ static void note_pending(struct tcp_connection *c) {
     for (unsigned i = 0; i < 2; i++) {
         const struct tcp_detail *d = &c->detail[i];
         bool pending = d->trying != TCP_TRY_NONE || d->ahead_kind || d->other;
-        c->end[i].flags = pending ? c->end[i].flags | TCP_PENDING : c->end[i].flags & ~(uint32_t)TCP_PENDING;
+        c->end[i].flags =
+            pending ? c->end[i].flags | TCP_PENDING : c->end[i].flags & ~(uint32_t)TCP_PENDING;
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * step: events become moves, moves become steps of a verdict. One setter, one place where states change.
+ * step: events become moves, moves become steps of a verdict. One setter, one place where states
+ * change.
  *
  * A step is one record of the contract: a side that would change twice in one step opens the next.
  */
@@ -22,7 +23,8 @@ void machine_set(struct machine *m, unsigned side, enum tcp_state next) {
     enum tcp_state was = end[side].state;
     if (was == next)
         return;
-    bool full = v->steps == TCP_MAX_STEPS; /* any octets may arrive: what is left folds into the last step */
+    bool full = v->steps ==
+                TCP_MAX_STEPS; /* any octets may arrive: what is left folds into the last step */
     if (v->steps == 0 || ((m->moved & (1u << side)) && !full)) {
         struct tcp_step *fresh = &v->step[v->steps++];
         for (unsigned i = 0; i < 2; i++)
@@ -45,8 +47,8 @@ void machine_next_part(struct machine *m) {
     m->moved = 3;
 }
 
-static bool look_up(struct machine *m, unsigned side, const struct tcp_cell table[TCP_EVENTS][TCP_STATES],
-                    enum tcp_event e) {
+static bool look_up(struct machine *m, unsigned side,
+                    const struct tcp_cell table[TCP_EVENTS][TCP_STATES], enum tcp_event e) {
     const struct tcp_cell *cell = &table[e][m->c->end[side].state];
     if (cell->verdict == TCP_MOVE)
         machine_set(m, side, cell->next);
@@ -84,10 +86,12 @@ enum tcp_inferred machine_reason(const struct machine *m, unsigned side) {
     return TCP_INFERRED_GAP;
 }
 
-bool tcp_crossing(const struct tcp_connection *c, unsigned side, uint64_t now_ns, uint64_t then_ns) {
+bool tcp_crossing(const struct tcp_connection *c, unsigned side, uint64_t now_ns,
+                  uint64_t then_ns) {
     uint64_t rtt_us = c->end[side].rtt_us;
-    /* Half as much again as the smoothed round trip, and the scheduling of a busy host. Unknown: 100 ms, half of
-     * the least RTO of Linux (TCP_RTO_MIN), so that a retransmission never counts as crossing. */
+    /* Half as much again as the smoothed round trip, and the scheduling of a busy host. Unknown:
+     * 100 ms, half of the least RTO of Linux (TCP_RTO_MIN), so that a retransmission never counts
+     * as crossing. */
     uint64_t guard_ns = rtt_us ? rtt_us * 1500 + 5 * BASE_NS_PER_MS : 100 * BASE_NS_PER_MS;
     return now_ns - then_ns < guard_ns;
 }
@@ -107,7 +111,8 @@ void machine_finish(struct machine *m, enum tcp_cause cause) {
     for (unsigned side = 0; side < 2; side++)
         if ((m->rearm & (1u << side)) || m->c->end[side].state == TCP_TIME_WAIT)
             machine_arm(m, side);
-    for (unsigned side = 0; side < 2; side++) /* what is known now may say that it should have run out before */
+    for (unsigned side = 0; side < 2;
+         side++) /* what is known now may say that it should have run out before */
         if (m->c->detail[side].due_ns < m->now_ns)
             m->c->detail[side].due_ns = m->now_ns;
 }
@@ -120,8 +125,8 @@ void tcp_init(struct tcp_connection *c, uint64_t now_ns) {
     }
 }
 
-void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause, enum tcp_inferred inferred,
-             struct tcp_verdict *v) {
+void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause,
+             enum tcp_inferred inferred, struct tcp_verdict *v) {
     *v = (struct tcp_verdict){0};
     struct machine m = {.c = c, .v = v, .now_ns = now_ns, .inferred = (uint8_t)inferred};
     for (unsigned side = 0; side < 2; side++) {

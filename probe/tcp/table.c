@@ -1,16 +1,19 @@
 /*
  * The state machine as data: RFC 9293 section 3.3.2 (figure 5) seen from beside the wire.
  *
- * tcp_sends[event][state]: what an endpoint that was in `state` is in now that it has sent a segment with this
- * event. tcp_receives[event][state]: what the endpoint that the segment is sent to is in, if it receives it.
- * An unlisted cell is impossible (TCP_IMPOSSIBLE): it changes nothing and is counted as stray.
+ * tcp_sends[event][state]: what an endpoint that was in `state` is in now that it has sent a
+ * segment with this event. tcp_receives[event][state]: what the endpoint that the segment is sent
+ * to is in, if it receives it. An unlisted cell is impossible (TCP_IMPOSSIBLE): it changes nothing
+ * and is counted as stray.
  */
 #include "spanwatch/tcp.h"
 
 #include <assert.h>
 
-#define GO(to, why) {TCP_MOVE, TCP_##to, why}
-#define KEEP(why)   {TCP_STAY, 0, why}
+#define GO(to, why)                                                                                \
+    { TCP_MOVE, TCP_##to, why }
+#define KEEP(why)                                                                                  \
+    { TCP_STAY, 0, why }
 #define ALL_LIVE(cell)                                                                             \
     [TCP_SYN_SENT] = cell, [TCP_SYN_RECEIVED] = cell, [TCP_ESTABLISHED] = cell,                    \
     [TCP_FIN_WAIT_1] = cell, [TCP_FIN_WAIT_2] = cell, [TCP_CLOSE_WAIT] = cell,                     \

@@ -1,0 +1,102 @@
+/*
+ * clock: capture time. It only moves forward, by packets; timers run out in between, each at its
+ * own time; a leap ahead needs witnesses (design 1.3).
+ */
+#include "tracker.h"
+
+#define LEAP_NS (3600 * BASE_NS_PER_S)
+
+static void run_timer(struct flow_tracker *t, uint32_t index) {
+    struct flow *f = pool_at(&t->pool, index);
+    uint64_t due = flow_due_ns(f);
+    if (due > t->now_ns) { /* it has moved later since */
+        flow_arm(t, index);
+        return;
+    }
+    if (f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) {
+        if (!t->at_end)
+            flow_forget(t, index);
+        return;
+    }
+    struct tcp_rules rules;
+    struct tcp_verdict v;
+    unsigned client = flow_client(f);
+    unsigned side =
+        f->tcp.detail[client].due_ns <= f->tcp.detail[!client].due_ns ? client : !client;
+    rules_of(t, f, &rules);
+    tcp_timeout(&f->tcp, side, &rules, &v);
+    flow_settle(t, index, due, side, &v);
+    flow_arm(t, index);
+}
+
+/* now_ns moves with the timers, so that each is seen at its own time. */
+static void run_timers(struct flow_tracker *t, uint64_t until_ns) {
+    uint64_t deadline_ns;
+    uint32_t index;
+    while ((index = wheel_next(&t->wheel, until_ns, &deadline_ns)) != FLOW_NONE) {
+        if (deadline_ns > t->now_ns)
+            t->now_ns = deadline_ns;
+        run_timer(t, index);
+    }
+    if (until_ns > t->now_ns)
+        t->now_ns = until_ns;
+}
+
+void flow_advance(struct flow_tracker *t, uint64_t now_ns) {
+    if (now_ns > t->now_ns)
+        run_timers(t, now_ns);
+}
+
+/* What the witnesses of a leap began or repeated at the time before it happened, in truth, after
+ * it: so are their timers to run. */
+static void shift_witnesses(struct flow_tracker *t, uint64_t by_ns) {
+    for (unsigned i = 0; i + 1 < LEAP_WITNESSES; i++) {
+        struct flow *f = t->leap_flow[i] == FLOW_NONE ? NULL : pool_at(&t->pool, t->leap_flow[i]);
+        if (f == NULL || !(f->flags & FLOW_USED) || (i > 0 && t->leap_flow[i] == t->leap_flow[0]))
+            continue;
+        f->last_ns += by_ns;
+        for (unsigned side = 0; side < 2; side++) {
+            struct tcp_detail *d = &f->tcp.detail[side];
+            d->tried_ns += by_ns;
+            d->due_ns += d->due_ns == BASE_NEVER_NS ? 0 : by_ns;
+        }
+    }
+}
+
+static bool leap_believed(struct flow_tracker *t, uint64_t ts_ns) {
+    bool agrees = t->leap_seen > 0 && ts_ns + LEAP_NS > t->leap_ns && ts_ns < t->leap_ns + LEAP_NS;
+    if (!agrees)
+        t->leap_seen = 0;
+    t->leap_ns = ts_ns;
+    if (++t->leap_seen == LEAP_WITNESSES) {
+        shift_witnesses(t, ts_ns - t->now_ns);
+        return true;
+    }
+    t->leap_flow[t->leap_seen - 1] = FLOW_NONE;
+    return false;
+}
+
+/* The time of a packet by the tracker's clock: only forward, and leaps need three witnesses
+ * (design 1.3). */
+uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
+    if (t->now_ns == 0) {
+        t->now_ns = ts_ns;
+        t->wheel.tick = ts_ns >> WHEEL_TICK_BITS;
+        return ts_ns;
+    }
+    if (ts_ns < t->now_ns) {
+        t->leap_seen = 0;
+        t->counters.reordered++;
+        return t->now_ns;
+    }
+    if (ts_ns - t->now_ns > LEAP_NS && !leap_believed(t, ts_ns)) {
+        t->counters.time_jumps++;
+        return t->now_ns;
+    }
+    t->leap_seen = 0;
+    if (wheel_is_quiet(&t->wheel, ts_ns))
+        t->now_ns = ts_ns;
+    else
+        run_timers(t, ts_ns);
+    return ts_ns;
+}
