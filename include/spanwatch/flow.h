@@ -78,8 +78,8 @@ void flow_advance(struct flow_tracker *t, uint64_t now_ns);
 /* The tracker's clock: 0 before the first packet. */
 uint64_t flow_now(const struct flow_tracker *t);
 
-/* Every connection that is not CLOSED/CLOSED, as EVENT_CONNECTION, ordered by start, then client,
- * then server. */
+/* Every connection that is not CLOSED/CLOSED, as EVENT_CONNECTION, ordered by start, then
+ * in the order of first packets. */
 void flow_each_open(struct flow_tracker *t, event_sink *sink, void *context);
 
 /*

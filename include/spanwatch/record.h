@@ -1,6 +1,6 @@
 /*
- * record: events become the records of design 1.3. The one encoder: JSON Lines today, written straight into a caller's
- * buffer, no allocation a record. Pure but for the tables that it borrows.
+ * record: events become the records of design 1.3. The one encoder: JSON Lines today, written
+ * straight into a caller's buffer, no allocation a record. Pure but for the tables that it borrows.
  */
 #ifndef SPANWATCH_RECORD_H
 #define SPANWATCH_RECORD_H
@@ -11,19 +11,27 @@
 
 /* What every record of a probe shares. Borrowed pointers must outlive its use. */
 struct record_context {
-    const char *probe;                    /* NAME, valid by design 1.1 */
+    const char *probe; /* NAME, valid by design 1.1 */
     const struct service_table *services;
-    const struct decoder *decoder;        /* for decode_scope() */
+    const struct decoder *decoder; /* for decode_scope() */
 };
 
 struct record_stats { /* the stats record; all counters since the start */
     uint64_t ts_ns;
-    uint64_t packets, bytes, tcp, not_tcp, truncated, malformed, duplicates, reordered, time_jumps, fragments, stray;
+    uint64_t packets, bytes, tcp, not_tcp, truncated, malformed, duplicates, reordered, time_jumps,
+        fragments, stray;
     uint64_t kernel_drops, interface_drops, missed_bytes, flows_open, flows_total, flows_evicted;
-    uint64_t transitions, connections, snapshots, alarms, gaps, store_queued, store_spooled, store_lost;
+    uint64_t transitions, connections, snapshots, alarms, gaps, store_queued, store_spooled,
+        store_lost;
 };
 
-enum record_gap_what { RECORD_GAP_PACKETS, RECORD_GAP_TRANSITIONS, RECORD_GAP_CONNECTIONS, RECORD_GAP_SNAPSHOTS, RECORD_GAP_ALARMS };
+enum record_gap_what {
+    RECORD_GAP_PACKETS,
+    RECORD_GAP_TRANSITIONS,
+    RECORD_GAP_CONNECTIONS,
+    RECORD_GAP_SNAPSHOTS,
+    RECORD_GAP_ALARMS
+};
 
 struct record_gap {
     uint64_t ts_ns, from_ns, to_ns, lost;
@@ -31,33 +39,42 @@ struct record_gap {
     const char *why; /* a few words; escaped when written */
 };
 
-enum { RECORD_MAX = 4096 /* octets that the longest of these records can take, newline included */ };
+enum {
+    RECORD_MAX = 4096 /* octets that the longest of these records can take, newline included */
+};
 
-/* Each writes one JSON object and a newline (no NUL) to `out` of at least RECORD_MAX octets; returns the length. */
+/* Each writes one JSON object and a newline (no NUL) to `out` of at least RECORD_MAX octets;
+ * returns the length. */
 size_t record_event_json(const struct record_context *c, const struct event *e, char *out);
 size_t record_stats_json(const struct record_context *c, const struct record_stats *s, char *out);
 size_t record_gap_json(const struct record_context *c, const struct record_gap *g, char *out);
 
-/* One row of `query connections` (design 1.6) as a JSON object and a newline, from an EVENT_CONNECTION. */
+/* One row of `query connections` (design 1.6) as a JSON object and a newline, from an
+ * EVENT_CONNECTION. */
 size_t record_row_json(const struct record_context *c, const struct event *e, char *out);
 
-/* The connection's identity: SipHash-2-4 under the published key 0x7370616e77617463, 0x682d666c6f772d31 over NAME, family,
- * the lower endpoint (address, port) and the higher one, the scope's layers, first_ns and ordinal. */
+/* The connection's identity: SipHash-2-4 under the published key 0x7370616e77617463,
+ * 0x682d666c6f772d31 over NAME, family, the lower endpoint (address, port) and the higher one, the
+ * scope's layers, first_ns and ordinal. */
 uint64_t record_flow_id(const struct record_context *c, const struct event_flow *f);
 
-/* Community ID v1, seed 0 ("1:" and base64 of SHA-1): https://github.com/corelight/community-id-spec */
+/* Community ID v1, seed 0 ("1:" and base64 of SHA-1):
+ * https://github.com/corelight/community-id-spec */
 enum { RECORD_COMMUNITY_ID_TEXT = 32 };
 size_t record_community_id(const struct event_flow *f, char out[RECORD_COMMUNITY_ID_TEXT]);
 
-/* "20", "100.20" of the VLAN layers; returns the length, 0 for none (out is then ""). */
+/* "20", "100.20" of the VLAN layers, "vxlan:7", "gre:0/vxlan:7" of the others; each returns the
+ * length, 0 for none (out is then ""). */
 enum { RECORD_SCOPE_TEXT = 192 };
 size_t record_vlan_text(const struct decode_scope *s, char out[RECORD_SCOPE_TEXT]);
+size_t record_tunnel_text(const struct decode_scope *s, char out[RECORD_SCOPE_TEXT]);
 
 /* The service name of an event's server; `buffer` may hold the result. */
-const char *record_service(const struct record_context *c, const struct event_flow *f, char buffer[SERVICE_NAME_MAX]);
+const char *record_service(const struct record_context *c, const struct event_flow *f,
+                           char buffer[SERVICE_NAME_MAX]);
 
-/* `text` made fit for a terminal: control characters and what is not UTF-8 as \xNN, the rest as it is. Cut between
- * characters to `size` octets, NUL included; returns the length. */
+/* `text` made fit for a terminal: control characters and what is not UTF-8 as \xNN, the rest as it
+ * is. Cut between characters to `size` octets, NUL included; returns the length. */
 size_t record_text_printable(const char *text, char *out, size_t size);
 
 #endif

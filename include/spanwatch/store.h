@@ -1,8 +1,8 @@
 /*
  * store: where records go. Today: JSON Lines to a file descriptor, and the report for a person.
  *
- * A sink takes events in the order of the contract. Errors (disk full, closed pipe) are kept, told once by the
- * call that ends the sink, and make later calls do nothing.
+ * A sink takes events in the order of the contract. Errors (disk full, closed pipe) are kept, told
+ * once by the call that ends the sink, and make later calls do nothing.
  */
 #ifndef SPANWATCH_STORE_H
 #define SPANWATCH_STORE_H
@@ -12,46 +12,59 @@
 #include "spanwatch/record.h"
 
 enum store_records { /* --records LIST */
-    STORE_TRANSITIONS = 1,
-    STORE_CONNECTIONS = 2,
-    STORE_SNAPSHOTS = 4,
-    STORE_ALARMS = 8,
-    STORE_GAPS = 16,
-    STORE_STATS = 32,
-    STORE_ALL = 63
+                     STORE_TRANSITIONS = 1,
+                     STORE_CONNECTIONS = 2,
+                     STORE_SNAPSHOTS = 4,
+                     STORE_ALARMS = 8,
+                     STORE_GAPS = 16,
+                     STORE_STATS = 32,
+                     STORE_ALL = 63
 };
 
-/* JSON Lines: buffered (256 KiB), flushed when full and at the end. `name` is for error messages. */
+/* JSON Lines: buffered (256 KiB), flushed when full and at the end. `name` is for error messages.
+ */
 struct store_jsonl;
-struct store_jsonl *store_jsonl_new(const struct record_context *c, int fd, const char *name, unsigned records);
+struct store_jsonl *store_jsonl_new(const struct record_context *c, int fd, const char *name,
+                                    unsigned records);
 void store_jsonl_event(void *jsonl, const struct event *e); /* an event_sink */
 void store_jsonl_row(void *jsonl, const struct event *e);   /* an event_sink: rows of `read --at` */
 void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g);
 void store_jsonl_stats(struct store_jsonl *j, const struct record_stats *s);
-/* Flush; 0, or -1 with `error` when anything could not be written. EPIPE counts as written (head closed the pipe). */
+/* Records from now on are of this context (live: each worker has a decoder of its own). */
+void store_jsonl_use(struct store_jsonl *j, const struct record_context *c);
+/* For one that must not wait, over a non-blocking descriptor: would one of the next four records have to; and
+ * write what the descriptor takes now, true when nothing is left. The errno of the first write that
+ * failed, 0 for none. */
+bool store_jsonl_is_full(const struct store_jsonl *j);
+bool store_jsonl_flush(struct store_jsonl *j);
+int store_jsonl_fault(const struct store_jsonl *j);
+/* Flush; 0, or -1 with `error` when anything could not be written. EPIPE counts as written (head
+ * closed the pipe). */
 int store_jsonl_end(struct store_jsonl *j, struct base_error *error);
 void store_jsonl_free(struct store_jsonl *j);
 
 /*
- * The report: what an operations engineer reads first. Memory is bounded: per (service, state pair) and per client tables
- * with a cap (policy: the least troubled client makes room; said in the report).
+ * The report: what an operations engineer reads first. Memory is bounded: per (service, state pair)
+ * and per client tables with a cap (policy: the least troubled client makes room; said in the
+ * report).
  */
 struct store_report;
 struct store_report_input {
     const char *const *files; /* names, for the head */
     size_t file_count;
-    uint64_t first_ns, last_ns; /* of the packets */
+    uint64_t first_ns, last_ns;     /* of the packets */
     const struct base_error *fault; /* NULL when the capture was whole */
 };
 struct store_report *store_report_new(const struct record_context *c);
 void store_report_event(void *report, const struct event *e); /* an event_sink */
 /* `colour` uses ANSI escapes; `width` is the terminal's columns (80 when unknown). */
-int store_report_print(struct store_report *r, const struct store_report_input *in, const struct record_stats *s, FILE *out,
-                       bool colour, unsigned width, struct base_error *error);
+int store_report_print(struct store_report *r, const struct store_report_input *in,
+                       const struct record_stats *s, FILE *out, bool colour, unsigned width,
+                       struct base_error *error);
 void store_report_free(struct store_report *r);
 
-/* The table of `read --at` for a person: rows by store_table_row, then printed aligned. Rows are spooled to a temporary file,
- * so that memory stays bounded whatever their number. */
+/* The table of `read --at` for a person: rows by store_table_row, then printed aligned. Rows are
+ * spooled to a temporary file, so that memory stays bounded whatever their number. */
 struct store_table;
 struct store_table *store_table_new(const struct record_context *c);
 void store_table_row(void *table, const struct event *e); /* an event_sink */

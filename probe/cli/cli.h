@@ -13,7 +13,15 @@
 
 enum cli_status { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
-enum cli_verb_bit { CLI_READ = 1, CLI_CHECK = 2 }; /* which verbs know an option */
+enum cli_verb_bit { /* which verbs know an option */
+                    CLI_READ = 1,
+                    CLI_CHECK = 2,
+                    CLI_PROBE = 4,
+                    CLI_RUN = CLI_READ | CLI_PROBE,
+                    CLI_ALL = CLI_RUN | CLI_CHECK
+};
+
+enum { CLI_WORKERS_MOST = 64 };
 
 enum { CLI_NAME_MAX = 64 /* octets of a probe's name */ };
 
@@ -35,7 +43,12 @@ struct cli_options {
     enum cli_format format;
     unsigned records; /* of enum store_records */
     unsigned workers;
-    uint64_t linger_ns;
+    uint64_t linger_ns, duration_ns; /* duration_ns: 0 for ever */
+    const char **interfaces;         /* of --interface, in order; owned */
+    size_t interface_count;
+    uint32_t snaplen, ring_mib; /* 0: as configured */
+    bool no_promisc, no_reopen;
+    const char *user; /* NULL: nobody, when root */
     const char **set; /* KEY.PATH=VALUE, in order; owned */
     size_t set_count;
     const char *const *files;
@@ -66,6 +79,8 @@ const char *cli_nearest(const char *word, const char *const *names, size_t n);
 /* A probe's name, by design 1.1: is it one; and the default from a capture file's path. */
 bool cli_name_is_valid(const char *name);
 void cli_name_from_path(const char *path, char name[CLI_NAME_MAX + 1]);
+/* ... and of this host. */
+void cli_name_of_host(char name[CLI_NAME_MAX + 1]);
 
 /* `text` in lines of at most 80 columns, each after `indent` blanks, the first where the cursor
  * (`column`) stands. */
@@ -82,6 +97,7 @@ int cli_check_files(const struct cli_options *o, struct base_error *error);
 
 /* The verbs: an exit status each. `read` prints its own errors. */
 int cli_read(const struct cli_options *o);
+int cli_probe(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
 
 int cli_main(int argc, char **argv);

@@ -22,38 +22,41 @@ struct option_row {
 };
 
 static take_option take_name, take_redis, take_workers, take_set, take_format, take_records,
-    take_at, take_linger, take_help;
+    take_at, take_linger, take_interface, take_snaplen, take_ring, take_duration, take_no_promisc,
+    take_no_reopen, take_help;
 
 #define TEXT(field) offsetof(struct cli_options, field), NULL
 
 static const struct option_row rows[] = {
-    {"config", "FILE", CLI_READ | CLI_CHECK, TEXT(config), "the main configuration file (JSON)"},
-    {"set", "KEY.PATH=VALUE", CLI_READ | CLI_CHECK, 0, take_set,
+    {"config", "FILE", CLI_ALL, TEXT(config), "the main configuration file (JSON)"},
+    {"set", "KEY.PATH=VALUE", CLI_ALL, 0, take_set,
      "override a key of the main configuration file, e.g. tracker.time_wait=30; VALUE is JSON or a "
      "plain text; may "
      "be repeated; 'spanwatch help check' lists the keys"},
-    {"name", "NAME", CLI_READ, 0, take_name,
+    {"name", "NAME", CLI_RUN, 0, take_name,
      "the probe's name in the records: 1 to 64 of A-Z a-z 0-9 . _ - (default: the first file's "
-     "base name)"},
-    {"redis", "none", CLI_READ, 0, take_redis,
+     "base name; for probe the host's name)"},
+    {"redis", "none", CLI_RUN, 0, take_redis,
      "the store; only 'none' is understood by this version: no store"},
-    {"filter", "BPF", CLI_READ, TEXT(filter),
+    {"filter", "BPF", CLI_RUN, TEXT(filter),
      "use only packets that match this expression, as in pcap-filter(7)"},
-    {"workers", "N", CLI_READ, 0, take_workers,
-     "1 to 64 (default 1); in this version one worker does the work, whatever N"},
-    {"services", "FILE", CLI_READ | CLI_CHECK, TEXT(services),
-     "names of services by server and port (JSON)"},
-    {"cmdb", "FILE", CLI_READ | CLI_CHECK, TEXT(cmdb),
+    {"workers", "N", CLI_RUN, 0, take_workers,
+     "1 to 64 (default 1): probe shares out connections among N threads; read uses one, whatever "
+     "N"},
+    {"services", "FILE", CLI_ALL, TEXT(services), "names of services by server and port (JSON)"},
+    {"cmdb", "FILE", CLI_ALL, TEXT(cmdb),
      "attributes of services (JSON); checked to be an object, used in later versions"},
-    {"alarms", "FILE", CLI_READ | CLI_CHECK, TEXT(alarms),
+    {"alarms", "FILE", CLI_ALL, TEXT(alarms),
      "rules of alarms (JSON); checked to be an object, used in later versions"},
-    {"allow", "FILE", CLI_READ | CLI_CHECK, TEXT(allow),
+    {"allow", "FILE", CLI_ALL, TEXT(allow),
      "allow lists of the alarms (JSON); checked to be an object, used in later versions"},
-    {"output", "FILE", CLI_READ, TEXT(output),
+    {"output", "FILE", CLI_RUN, TEXT(output),
      "write to FILE, which is replaced; '-' (the default) is standard output"},
-    {"format", "report|jsonl|none", CLI_READ, 0, take_format,
-     "a report for a person (the default), records as JSON Lines, or nothing"},
-    {"records", "LIST", CLI_READ, 0, take_records,
+    {"format", "report|jsonl|none", CLI_RUN, 0, take_format,
+     "a report for a person (the default of read), records as JSON Lines (the default of probe, "
+     "which "
+     "has no report), or nothing"},
+    {"records", "LIST", CLI_RUN, 0, take_records,
      "which records jsonl has, separated by commas: transitions, connections, snapshots, alarms, "
      "gaps, stats "
      "(default: all)"},
@@ -63,10 +66,29 @@ static const struct option_row rows[] = {
      "before it; s, m, h, d)"},
     {"linger", "SECONDS", CLI_READ, 0, take_linger,
      "how long time runs on after the last packet, for timers only (default 120)"},
-    {"help", NULL, CLI_READ | CLI_CHECK, 0, take_help, "print this"},
+    {"interface", "IFACE", CLI_PROBE, 0, take_interface,
+     "the interface to watch, or any for all; may be repeated"},
+    {"snaplen", "OCTETS", CLI_PROBE, 0, take_snaplen,
+     "octets of each packet to look at; the same as --set capture.snaplen=OCTETS"},
+    {"ring-mib", "MIB", CLI_PROBE, 0, take_ring,
+     "the kernel's ring, for each interface and worker; the same as --set capture.ring_mib=MIB"},
+    {"no-promisc", NULL, CLI_PROBE, 0, take_no_promisc,
+     "only packets that the interface would take anyway; the same as --set "
+     "capture.promiscuous=false"},
+    {"user", "NAME", CLI_PROBE, TEXT(user),
+     "whom to become once interfaces are open (default, when started as root: nobody)"},
+    {"no-reopen", NULL, CLI_PROBE, 0, take_no_reopen,
+     "keep no right to open an interface again: when one is deleted, end with status 1"},
+    {"duration", "SECONDS", CLI_PROBE, 0, take_duration, "end after so long (default: never)"},
+    {"help", NULL, CLI_ALL, 0, take_help, "print this"},
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0], FIRST_CODE = 256 /* above all characters */ };
+
+/* The short form of an option; 0 for none. What is typed by hand every day has one. */
+static char letter_of(const struct option_row *row) {
+    return row->take == take_interface ? 'i' : '\0';
+}
 
 static int take_name(struct cli_options *o, const char *value, struct base_error *error) {
     if (!cli_name_is_valid(value))
@@ -86,22 +108,61 @@ static int take_redis(struct cli_options *o, const char *value, struct base_erro
     return 0;
 }
 
-static int take_workers(struct cli_options *o, const char *value, struct base_error *error) {
-    uint64_t n;
-    if (!base_uint_parse(value, 64, &n) || n == 0)
-        return base_error_set(error, "--workers",
-                              "found \"%s\", allowed is a whole number from 1 to 64", value);
-    o->workers = (unsigned)n;
+/* Add to an owned list of borrowed texts. */
+static int append(const char ***list, size_t *count, const char *value, struct base_error *error) {
+    const char **grown = reallocarray(*list, *count + 1, sizeof *grown);
+    if (grown == NULL)
+        return base_error_set(error, value, "out of memory");
+    *list = grown;
+    grown[(*count)++] = value;
     return 0;
 }
 
 static int take_set(struct cli_options *o, const char *value, struct base_error *error) {
-    const char **grown = reallocarray(o->set, o->set_count + 1, sizeof *grown);
-    if (grown == NULL)
-        return base_error_set(error, "--set", "out of memory");
-    o->set = grown;
-    o->set[o->set_count++] = value;
+    return append(&o->set, &o->set_count, value, error);
+}
+
+static int take_interface(struct cli_options *o, const char *value, struct base_error *error) {
+    if (*value == '\0')
+        return base_error_set(error, "--interface", "found an empty text, allowed is a name");
+    return append(&o->interfaces, &o->interface_count, value, error);
+}
+
+static int take_whole(const char *option, const char *value, uint32_t low, uint32_t high,
+                      uint32_t *out, struct base_error *error) {
+    uint64_t n;
+    if (!base_uint_parse(value, high, &n) || n < low)
+        return base_error_set(error, option,
+                              "found \"%s\", allowed is a whole number from %u to %u", value, low,
+                              high);
+    *out = (uint32_t)n;
     return 0;
+}
+
+static int take_snaplen(struct cli_options *o, const char *value, struct base_error *error) {
+    return take_whole("--snaplen", value, CLI_SNAPLEN_LEAST, CLI_SNAPLEN_MOST, &o->snaplen, error);
+}
+
+static int take_ring(struct cli_options *o, const char *value, struct base_error *error) {
+    return take_whole("--ring-mib", value, 1, CLI_RING_MIB_MOST, &o->ring_mib, error);
+}
+
+static int take_no_promisc(struct cli_options *o, const char *value, struct base_error *error) {
+    (void)value;
+    (void)error;
+    o->no_promisc = true;
+    return 0;
+}
+
+static int take_no_reopen(struct cli_options *o, const char *value, struct base_error *error) {
+    (void)value;
+    (void)error;
+    o->no_reopen = true;
+    return 0;
+}
+
+static int take_workers(struct cli_options *o, const char *value, struct base_error *error) {
+    return take_whole("--workers", value, 1, CLI_WORKERS_MOST, &o->workers, error);
 }
 
 static int take_format(struct cli_options *o, const char *value, struct base_error *error) {
@@ -190,13 +251,22 @@ bool cli_linger_parse(const char *text, uint64_t *ns) {
     return text[strspn(text, "0123456789.")] == '\0' && base_time_parse(text, ns) && *ns <= most;
 }
 
-static int take_linger(struct cli_options *o, const char *value, struct base_error *error) {
-    if (!cli_linger_parse(value, &o->linger_ns))
+static int take_seconds(const char *option, const char *value, uint64_t *ns,
+                        struct base_error *error) {
+    if (!cli_linger_parse(value, ns))
         return base_error_set(
-            error, "--linger",
+            error, option,
             "found \"%s\", allowed are seconds from 0 to 1000000000, with up to nine decimals",
             value);
     return 0;
+}
+
+static int take_linger(struct cli_options *o, const char *value, struct base_error *error) {
+    return take_seconds("--linger", value, &o->linger_ns, error);
+}
+
+static int take_duration(struct cli_options *o, const char *value, struct base_error *error) {
+    return take_seconds("--duration", value, &o->duration_ns, error);
 }
 
 static int take_help(struct cli_options *o, const char *value, struct base_error *error) {
@@ -248,6 +318,9 @@ static int refuse(const char *word, int code, enum cli_verb_bit verb, struct bas
     char what[32];
     if (code == 0)
         return refuse_word(word, verb, error);
+    for (int i = 0; i < ROWS; i++) /* a short option that lacks its value */
+        if (code == letter_of(&rows[i]) && (rows[i].verbs & verb))
+            code = FIRST_CODE + i;
     if (code < FIRST_CODE) {
         snprintf(what, sizeof what, "-%c", code);
         return base_error_set(error, what,
@@ -260,37 +333,57 @@ static int refuse(const char *word, int code, enum cli_verb_bit verb, struct bas
     return base_error_set(error, what, "needs a value: %s", row->value);
 }
 
-/* The rows of a verb as getopt wants them. */
-static void long_options(enum cli_verb_bit verb, struct option out[ROWS + 1]) {
-    size_t n = 0;
-    for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].verbs & verb)
-            out[n++] =
-                (struct option){.name = rows[i].name,
-                                .has_arg = rows[i].value != NULL ? required_argument : no_argument,
-                                .val = FIRST_CODE + (int)i};
+/* The rows of a verb as getopt wants them; `letters` begins with the colon that lets it tell a
+ * missing value. */
+static void long_options(enum cli_verb_bit verb, struct option out[ROWS + 1],
+                         char letters[2 * ROWS + 2]) {
+    size_t n = 0, m = 0;
+    letters[m++] = ':';
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!(rows[i].verbs & verb))
+            continue;
+        out[n++] =
+            (struct option){.name = rows[i].name,
+                            .has_arg = rows[i].value != NULL ? required_argument : no_argument,
+                            .val = FIRST_CODE + (int)i};
+        if (letter_of(&rows[i]) != 0) {
+            letters[m++] = letter_of(&rows[i]);
+            letters[m++] = ':'; /* every short form takes a value */
+        }
+    }
     out[n] = (struct option){0};
+    letters[m] = '\0';
+}
+
+static const struct option_row *row_of(int code) {
+    if (code >= FIRST_CODE)
+        return &rows[code - FIRST_CODE];
+    const struct option_row *row = rows;
+    while (letter_of(row) != code)
+        row++;
+    return row;
 }
 
 int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_verb_bit verb,
                       struct base_error *error) {
     struct option options[ROWS + 1];
+    char letters[2 * ROWS + 2];
     int code;
     *o = (struct cli_options){.output = "-",
-                              .format = CLI_REPORT,
+                              .format = verb == CLI_PROBE ? CLI_JSONL : CLI_REPORT,
                               .records = STORE_ALL,
                               .workers = 1,
                               .linger_ns = 120 * BASE_NS_PER_S};
-    long_options(verb, options);
+    long_options(verb, options, letters);
     optind = 0; /* glibc: begin anew */
     opterr = 0;
     for (;;) {
-        code = getopt_long(argc, argv, ":", options, NULL);
+        code = getopt_long(argc, argv, letters, options, NULL);
         if (code == -1)
             break;
         if (code == '?' || code == ':')
             return refuse(argv[optind - 1], optopt, verb, error);
-        if (take(o, &rows[code - FIRST_CODE], optarg, error) != 0)
+        if (take(o, row_of(code), optarg, error) != 0)
             return -1;
     }
     o->files = (const char *const *)(argv + optind);
@@ -300,8 +393,9 @@ int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_ver
 
 void cli_options_free(struct cli_options *o) {
     free(o->set);
-    o->set = NULL;
-    o->set_count = 0;
+    free(o->interfaces);
+    o->set = o->interfaces = NULL;
+    o->set_count = o->interface_count = 0;
 }
 
 void cli_options_print(enum cli_verb_bit verb, FILE *out) {
@@ -310,7 +404,9 @@ void cli_options_print(enum cli_verb_bit verb, FILE *out) {
         if (!(rows[i].verbs & verb))
             continue;
         const char *value = rows[i].value != NULL ? rows[i].value : "";
-        int n = fprintf(out, "  --%s%s%s", rows[i].name, *value != '\0' ? " " : "", value);
+        char letter[] = {'-', letter_of(&rows[i]), ',', ' ', '\0'};
+        int n = fprintf(out, "  %s--%s%s%s", letter_of(&rows[i]) != 0 ? letter : "", rows[i].name,
+                        *value != '\0' ? " " : "", value);
         if (n >= INDENT - 1) {
             fputc('\n', out);
             n = 0;

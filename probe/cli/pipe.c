@@ -32,6 +32,13 @@ static enum flow_service_evidence find_evidence(void *context, const struct base
     return FLOW_SERVICE_NONE;
 }
 
+/* A word of the configuration, already checked. */
+static enum decode_identity identity_of(const char *word) {
+    if (strcmp(word, "strip") == 0)
+        return DECODE_STRIP;
+    return strcmp(word, "innermost") == 0 ? DECODE_INNERMOST : DECODE_KEEP;
+}
+
 int cli_pipe_init(struct cli_pipe *p, const char *filter, struct base_error *error) {
     *p = (struct cli_pipe){0};
     if (filter != NULL && cli_filter_new(&p->filter, filter, error) != 0)
@@ -52,6 +59,7 @@ int cli_pipe_start(struct cli_pipe *p, const struct cli_config *config,
                                .service = find_evidence,
                                .service_context = p};
     p->services = services;
+    decode_identify(p->decoder, identity_of(config->vlan), identity_of(config->tunnel));
     if (getrandom(flow.hash_seed, sizeof flow.hash_seed, 0) != (ssize_t)sizeof flow.hash_seed)
         return base_error_set(error, "getrandom",
                               "the system gives no random octets for the flow table's seed");

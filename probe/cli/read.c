@@ -5,64 +5,12 @@
  * status. What is wrong with the options' files is told before any capture is read, what is wrong
  * with a capture after all that it gave.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "read.h"
-
-/* Is `path` one of the captures? Opening it for writing would destroy it. */
-static bool is_input(const struct cli_options *o, const char *path) {
-    struct stat out, in;
-    if (stat(path, &out) != 0 || !S_ISREG(out.st_mode))
-        return false;
-    for (size_t i = 0; i < o->file_count; i++) {
-        bool known = strcmp(o->files[i], "-") == 0 ? fstat(STDIN_FILENO, &in) == 0
-                                                   : stat(o->files[i], &in) == 0;
-        if (known && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-            return true;
-    }
-    return false;
-}
-
-static int open_output(struct read_output *out, const struct cli_options *o,
-                       struct base_error *error) {
-    *out = (struct read_output){.name = "standard output"};
-    if (o->format == CLI_NONE)
-        return 0;
-    if (strcmp(o->output, "-") == 0) {
-        out->file = stdout;
-        return 0;
-    }
-    out->name = o->output;
-    if (is_input(o, o->output))
-        return base_error_set(error, "--output",
-                              "%s is a capture that is to be read; name another file", o->output);
-    int fd = open(o->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd >= 0)
-        out->file = fdopen(fd, "w");
-    if (out->file == NULL) {
-        int reason = errno;
-        if (fd >= 0)
-            close(fd);
-        return base_error_set(error, "--output", "%s cannot be created: %s", o->output,
-                              strerror(reason));
-    }
-    out->owned = true;
-    return 0;
-}
-
-static int close_output(struct read_output *out, struct base_error *error) {
-    FILE *file = out->file;
-    out->file = NULL;
-    if (file == NULL || !out->owned || fclose(file) == 0)
-        return 0;
-    return base_error_set(error, out->name, "cannot be written: %s", strerror(errno));
-}
 
 /* What the files say was lost while they were made: a reader of the records must know. */
 static void tell_drops(struct read_job *job, struct store_jsonl *lines, struct record_stats *s) {
@@ -99,7 +47,7 @@ static void run(struct read_job *job, struct store_jsonl *lines, struct record_s
 
 static int read_lines(struct read_job *job, struct base_error *error) {
     struct record_stats stats;
-    struct read_output *out = &job->output;
+    struct cli_output *out = &job->output;
     struct store_jsonl *lines =
         store_jsonl_new(&job->context, fileno(out->file), out->name, job->options->records);
     if (lines == NULL)
@@ -223,7 +171,7 @@ static int prepare(struct read_job *job, struct base_error *error) {
 static enum cli_status work(struct read_job *job) {
     struct base_error error;
     if (read_pipe_open(&job->pipe, job->options, &error) != 0 ||
-        open_output(&job->output, job->options, &error) != 0) {
+        cli_output_open(&job->output, job->options, &error) != 0) {
         base_error_print(&error);
         return CLI_FAILED;
     }
@@ -232,7 +180,7 @@ static enum cli_status work(struct read_job *job) {
     int result = run_job(job, &error);
     cli_progress_stop(&job->pipe.progress);
     if (result == 0)
-        result = close_output(&job->output, &error);
+        result = cli_output_close(&job->output, &error);
     if (result != 0)
         base_error_print(&error);
     bool faulty = tell_faults(&job->pipe);
@@ -249,7 +197,7 @@ int cli_read(const struct cli_options *o) {
     else
         base_error_print(&error);
     read_pipe_close(&job.pipe);
-    close_output(&job.output, NULL);
+    cli_output_close(&job.output, NULL);
     service_free(job.services);
     cli_config_free(&job.config);
     return status;

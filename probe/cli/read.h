@@ -7,6 +7,7 @@
 #ifndef CLI_READ_H
 #define CLI_READ_H
 
+#include "output.h"
 #include "pipe.h"
 #include "progress.h"
 
@@ -39,13 +40,6 @@ void read_pipe_close(struct read_pipe *p);
 /* An event_sink that wants nothing. */
 void read_ignore_event(void *context, const struct event *e);
 
-/* Where output goes. */
-struct read_output {
-    FILE *file; /* NULL with --format none */
-    const char *name;
-    bool owned; /* to be closed */
-};
-
 /* All that a run of `read` works with; made by cli_read, borrowed by the rest. */
 struct read_job {
     const struct cli_options *options;
@@ -53,7 +47,7 @@ struct read_job {
     struct service_table *services;
     char name[CLI_NAME_MAX + 1];
     struct record_context context;
-    struct read_output output;
+    struct cli_output output;
     struct read_pipe pipe;
 };
 

@@ -120,7 +120,7 @@ static bool reach(struct read_job *job, uint64_t *at_ns) {
 }
 
 static int write_lines(struct read_job *job, struct base_error *error) {
-    struct read_output *out = &job->output;
+    struct cli_output *out = &job->output;
     struct store_jsonl *lines =
         store_jsonl_new(&job->context, fileno(out->file), out->name, STORE_ALL);
     if (lines == NULL)

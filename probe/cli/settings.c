@@ -46,6 +46,23 @@ static const struct cli_key keys[] = {
      "connections held at once; at the cap the least telling make room"},
     {"tracker.hosts", CLI_KEY_HOSTS, 0, 0, 0, NULL, NULL, "", 0,
      "timers of some hosts only: [{\"address\":\"10.0.0.0/8\",\"tcp_fin_timeout\":5}]"},
+    {"capture.vlan", CLI_KEY_CHOICE, 0, 0, 0, "keep", "keep|strip|innermost", "",
+     offsetof(struct cli_config, vlan),
+     "which VLAN ids tell connections apart: all, none, or the innermost only; strip where one "
+     "direction is tagged otherwise than the other"},
+    {"capture.tunnel", CLI_KEY_CHOICE, 0, 0, 0, "keep", "keep|strip|innermost", "",
+     offsetof(struct cli_config, tunnel),
+     "the same of tunnels (vxlan:7, gre:0 ...); strip where only one direction is tunnelled"},
+    {"capture.snaplen", CLI_KEY_NUMBER, CLI_SNAPLEN_LEAST, CLI_SNAPLEN_MOST, 256, NULL, NULL,
+     "octets", offsetof(struct cli_config, snaplen), "of each live packet that are looked at"},
+    {"capture.ring_mib", CLI_KEY_NUMBER, 1, CLI_RING_MIB_MOST, 64, NULL, NULL, "MiB",
+     offsetof(struct cli_config, ring_mib),
+     "the kernel's ring of packets, for each interface and worker"},
+    {"capture.timeout_ms", CLI_KEY_NUMBER, 1, 1000, 20, NULL, NULL, "ms",
+     offsetof(struct cli_config, timeout_ms),
+     "how long a packet may wait in the ring for others to be read together"},
+    {"capture.promiscuous", CLI_KEY_SWITCH, 0, 1, 1, NULL, "true or false", "",
+     offsetof(struct cli_config, promiscuous), "take packets for other hosts too"},
     {"snapshot.period", CLI_KEY_NUMBER, 1, 3600, 10, NULL, NULL, "s",
      offsetof(struct cli_config, snapshot_period), "from one snapshot to the next (not used yet)"},
     {"snapshot.members", CLI_KEY_CHOICE, 0, 0, 0, "auto", "auto|always", "",
@@ -54,7 +71,7 @@ static const struct cli_key keys[] = {
     {"store.prefix", CLI_KEY_TEXT, 0, 0, 0, "spanwatch", "a text of 1 to 255 octets without braces",
      "", offsetof(struct cli_config, store_prefix),
      "what the names of all keys in the store begin with (not used yet)"},
-    {"store.flush_ms", CLI_KEY_NUMBER, 1, 10000, 100, NULL, NULL, "ms",
+    {"store.flush_ms", CLI_KEY_NUMBER, 1, 10000, 200, NULL, NULL, "ms",
      offsetof(struct cli_config, store_flush_ms),
      "how long a record may wait to be sent with others (not used yet)"},
     {"state_folder", CLI_KEY_TEXT, 0, 0, 0, "", "a folder's path of 1 to 255 octets", "",
@@ -122,6 +139,14 @@ static int store_number(const struct source *s, const struct config_path *path, 
     snprintf(allowed, sizeof allowed, "a whole number from %u to %u%s%s", key->low, key->high,
              key->unit[0] != '\0' ? " " : "", key->unit);
     return refuse(s, path, value, allowed);
+}
+
+static int store_switch(const struct source *s, const struct config_path *path, const json_t *value,
+                        const struct cli_key *key, uint32_t *target) {
+    if (!json_is_boolean(value))
+        return refuse(s, path, value, key->allowed);
+    *target = json_is_true(value);
+    return 0;
 }
 
 /* Is `word` one of "a|b|c"? */
@@ -246,6 +271,8 @@ static int apply_value(struct cli_config *c, const struct source *s, const struc
     switch (key->type) {
     case CLI_KEY_NUMBER:
         return store_number(s, path, value, key, (uint32_t *)(void *)((char *)c + key->offset));
+    case CLI_KEY_SWITCH:
+        return store_switch(s, path, value, key, (uint32_t *)(void *)((char *)c + key->offset));
     case CLI_KEY_HOSTS:
         json_decref(hosts->value);
         hosts->value = json_incref(value);
@@ -384,7 +411,7 @@ void cli_config_init(struct cli_config *c) {
     *c = (struct cli_config){0};
     for (size_t i = 0; i < KEYS; i++) {
         char *target = (char *)c + keys[i].offset;
-        if (keys[i].type == CLI_KEY_NUMBER)
+        if (keys[i].type == CLI_KEY_NUMBER || keys[i].type == CLI_KEY_SWITCH)
             memcpy(target, &keys[i].number, sizeof keys[i].number);
         else if (keys[i].text != NULL)
             snprintf(target, CLI_TEXT_MAX, "%s", keys[i].text);

@@ -13,7 +13,10 @@
 #include "spanwatch/flow.h"
 
 enum {
-    CLI_TEXT_MAX = 256,  /* octets of a text value, and the NUL */
+    CLI_TEXT_MAX = 256,     /* octets of a text value, and the NUL */
+    CLI_SNAPLEN_LEAST = 64, /* Ethernet, IPv4 and TCP without options, and a little */
+    CLI_SNAPLEN_MOST = 262144,
+    CLI_RING_MIB_MOST = 2047, /* libpcap counts octets in an int */
     CLI_HOSTS_MAX = 4096 /* entries of tracker.hosts: every new connection looks through them */
 };
 
@@ -22,19 +25,21 @@ struct cli_config {
     struct flow_host_timers *hosts; /* longest prefix first; owned */
     size_t host_count;
     uint32_t max_flows;
+    uint32_t snaplen, ring_mib, timeout_ms, promiscuous; /* of live capture; promiscuous: 0 or 1 */
+    char vlan[CLI_TEXT_MAX], tunnel[CLI_TEXT_MAX];       /* words of enum decode_identity */
     uint32_t snapshot_period, store_flush_ms;
     char snapshot_members[CLI_TEXT_MAX], store_prefix[CLI_TEXT_MAX], state_folder[CLI_TEXT_MAX];
     uint32_t given; /* bit i: cli_keys()[i] was set by the file or by --set */
 };
 
-enum cli_key_type { CLI_KEY_NUMBER, CLI_KEY_TEXT, CLI_KEY_CHOICE, CLI_KEY_HOSTS };
+enum cli_key_type { CLI_KEY_NUMBER, CLI_KEY_SWITCH, CLI_KEY_TEXT, CLI_KEY_CHOICE, CLI_KEY_HOSTS };
 
 /* One key: all that is known of it. Parsing, --set, `check` and the help come from here. */
 struct cli_key {
     const char *path; /* "tracker.time_wait" */
     enum cli_key_type type;
     uint32_t low, high;  /* of numbers */
-    uint32_t number;     /* the default of a number */
+    uint32_t number;     /* the default of a number or switch */
     const char *text;    /* the default of a text or choice */
     const char *allowed; /* of a text or choice, for messages: choices are separated by '|' */
     const char *unit;    /* of a number, "" without */

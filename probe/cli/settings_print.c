@@ -26,6 +26,9 @@ static void print_value(const struct cli_config *c, const struct cli_key *k, FIL
     case CLI_KEY_NUMBER:
         fprintf(out, "%u%s%s", number_of(c, k->offset), blank_before(k->unit), k->unit);
         break;
+    case CLI_KEY_SWITCH:
+        fputs(number_of(c, k->offset) != 0 ? "true" : "false", out);
+        break;
     case CLI_KEY_HOSTS:
         fprintf(out, "%zu entries", c->host_count);
         break;
@@ -77,6 +80,8 @@ void cli_config_print_keys(FILE *out) {
         if (k->type == CLI_KEY_NUMBER)
             fprintf(out, "%u to %u%s%s, default %u\n", k->low, k->high, blank_before(k->unit),
                     k->unit, k->number);
+        else if (k->type == CLI_KEY_SWITCH)
+            fprintf(out, "%s, default %s\n", k->allowed, k->number != 0 ? "true" : "false");
         else if (k->type == CLI_KEY_HOSTS)
             fputs("an array, default empty\n", out);
         else

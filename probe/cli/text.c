@@ -4,6 +4,7 @@
  * Input and output: texts of the user's. Nothing here allocates or knows of files.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -33,9 +34,9 @@ static size_t stem_length(const char *base) {
     return n;
 }
 
-void cli_name_from_path(const char *path, char name[CLI_NAME_MAX + 1]) {
-    const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path;
-    size_t length = stem_length(base), n = 0;
+/* The first `length` octets of a text, what a name may not have replaced by `_`. */
+static void name_from_text(const char *base, size_t length, char name[CLI_NAME_MAX + 1]) {
+    size_t n = 0;
     for (size_t i = 0; i < length && n < CLI_NAME_MAX; i++) {
         unsigned char c = (unsigned char)base[i];
         /* One `_` a character: the later octets of a UTF-8 sequence give none. */
@@ -46,6 +47,17 @@ void cli_name_from_path(const char *path, char name[CLI_NAME_MAX + 1]) {
     if (n == 0)
         name[n++] = '_';
     name[n] = '\0';
+}
+
+void cli_name_from_path(const char *path, char name[CLI_NAME_MAX + 1]) {
+    const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path;
+    name_from_text(base, stem_length(base), name);
+}
+
+void cli_name_of_host(char name[CLI_NAME_MAX + 1]) {
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    name_from_text(host, strlen(host), name);
 }
 
 /* Levenshtein's distance, for words of less than `WORD` octets; longer ones resemble nothing. */

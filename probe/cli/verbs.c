@@ -30,6 +30,15 @@ static const struct verb verbs[] = {
      "JSON Lines. Exit "
      "status 1 when a file is cut short or faulty; all records up to there are written.",
      CLI_READ, cli_read, NULL},
+    {"probe", "watch live interfaces", "spanwatch probe -i IFACE [OPTION...]",
+     "Watches interfaces and tells the TCP state of both ends of every connection as it changes, "
+     "as "
+     "JSON Lines, with a stats record each second and a gap record wherever packets or records are "
+     "missing. Started as root (or with CAP_NET_RAW), it opens the interfaces and then drops its "
+     "rights. SIGTERM and SIGINT end it, with all records written; SIGHUP loads --services again, "
+     "which the new user must be able to read. With several workers the kernel shares out "
+     "connections by a hash of the outermost addresses and ports.",
+     CLI_PROBE, cli_probe, NULL},
     {"check", "validate configuration files and say what they mean", "spanwatch check [OPTION...]",
      "Validates the files named and prints what was understood: timers, other keys, and the "
      "services table in the "

@@ -23,11 +23,11 @@ enum layer decode_icmp(struct walk *w, struct segment *s) {
     if (!is_error(family, type))
         return walk_end(w, DECODE_NOT_TCP);
     walk_skip(w, ICMP_HEADER);
+    w->quoted = true;
     if (!decode_ip_quoted(w, family))
         return LAYER_END;
     if (w->ip.protocol != IP_TCP)
         return walk_end(w, DECODE_NOT_TCP);
-    w->ip.fragment = false; /* what counts from here is the quote, and that is no fragment */
     if (!walk_has(w, QUOTED_TCP))
         return LAYER_END;
     walk_identify(w, s);

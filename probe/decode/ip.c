@@ -1,5 +1,5 @@
 /*
- * IPv4 and IPv6 headers, extension headers, fragments.
+ * IPv4 and IPv6 headers, extension headers, IP in IP.
  *
  * Input: a walk that stands at an IP header. Output: walk.ip, the walk behind the headers and
  * bounded by the length that they state, and the layer that follows. A stated length beyond the
@@ -59,7 +59,7 @@ static bool ipv4_header(struct walk *w) {
     if (!walk_has(w, IPV4_HEADER))
         return false;
     const uint8_t *h = w->at;
-    uint32_t header = (h[0] & 0x0fu) * 4, fragment = walk_u16(h + 6);
+    uint32_t header = (h[0] & 0x0fu) * 4;
     if (h[0] >> 4 != 4 || header < IPV4_HEADER)
         return fail(w, DECODE_MALFORMED);
     if (!walk_has(w, header))
@@ -72,10 +72,15 @@ static bool ipv4_header(struct walk *w) {
                         .family = 4,
                         .protocol = h[9],
                         .ttl = h[8],
-                        .fragment = (fragment & 0x2000) != 0,
                         .exact = true};
     walk_skip(w, header);
-    return (fragment & 0x1fff) == 0 || fail(w, DECODE_FRAGMENT);
+    return true;
+}
+
+static struct fragment ipv4_fragment(const uint8_t *header) {
+    uint16_t field = walk_u16(header + 6);
+    return (struct fragment){
+        .id = walk_u16(header + 4), .offset = (field & 0x1fffu) * 8, .more = (field & 0x2000) != 0};
 }
 
 static bool ipv6_header(struct walk *w) {
@@ -170,13 +175,19 @@ static void follow_home(struct walk *w, uint32_t length) {
         w->ip.src = home;
 }
 
-/* False for a fragment other than the first. One that is first and last is whole (RFC 6946). */
-static bool note_fragment(struct walk *w) {
-    uint16_t field = walk_u16(w->at + 2);
-    if ((field & 0xfff8) != 0)
-        return fail(w, DECODE_FRAGMENT);
-    w->ip.fragment = (field & 1) != 0;
-    return true;
+/* The fragment header that is next, and what follows it. One that is first and last is whole
+ * (RFC 6946); of a quoted one all that there is of it is here. */
+static bool pass_fragment(struct walk *w) {
+    const uint8_t *h = w->at;
+    uint16_t field = walk_u16(h + 2);
+    struct fragment f = {
+        .id = walk_u32(h + 4), .offset = field & 0xfff8u, .more = (field & 1) != 0};
+    uint8_t next = h[0];
+    walk_skip(w, EXTENSION_UNIT);
+    w->ip.protocol = next;
+    if (f.offset == 0 && (!f.more || w->quoted))
+        return true;
+    return w->quoted ? fail(w, DECODE_FRAGMENT) : decode_join(w, &f, next);
 }
 
 static bool is_extension(const struct ip *ip) {
@@ -199,8 +210,6 @@ static bool is_extension(const struct ip *ip) {
 /* What an extension header says besides what follows it; false when the walk has ended. */
 static bool note_extension(struct walk *w, uint32_t length) {
     switch (w->ip.protocol) {
-    case EXT_FRAGMENT:
-        return note_fragment(w);
     case EXT_ROUTING:
         follow_route(w, length);
         return true;
@@ -220,7 +229,14 @@ static bool skip_extensions(struct walk *w) {
         uint32_t length;
         if (n == MAX_EXTENSIONS)
             return fail(w, DECODE_MALFORMED);
-        if (!has_extension(w, &length) || !note_extension(w, length))
+        if (!has_extension(w, &length))
+            return false;
+        if (w->ip.protocol == EXT_FRAGMENT) {
+            if (!pass_fragment(w))
+                return false;
+            continue;
+        }
+        if (!note_extension(w, length))
             return false;
         w->ip.protocol = w->at[0];
         walk_skip(w, length);
@@ -231,10 +247,22 @@ static bool skip_extensions(struct walk *w) {
 static enum layer next_layer(struct walk *w) {
     if (!skip_extensions(w))
         return LAYER_END;
-    if (w->ip.protocol == IP_TCP)
+    switch (w->ip.protocol) {
+    case IP_TCP:
         return LAYER_TCP;
-    if (w->ip.fragment)
-        return walk_end(w, DECODE_FRAGMENT);
+    case IP_UDP:
+        return LAYER_UDP;
+    case IP_GRE:
+        return LAYER_GRE;
+    case IP_IPV4:
+        return walk_into(w, DECODE_LAYER_IPIP, 0, LAYER_IPV4);
+    case IP_IPV6:
+        return walk_into(w, DECODE_LAYER_IPIP, 0, LAYER_IPV6);
+    case IP_MPLS: /* RFC 4023 */
+        return LAYER_MPLS;
+    default:
+        break;
+    }
     if (w->ip.protocol == (w->ip.family == 4 ? IP_ICMP : IP_ICMPV6))
         return LAYER_ICMP;
     return walk_end(w, DECODE_NOT_TCP);
@@ -254,6 +282,9 @@ enum layer decode_ipv4(struct walk *w, struct segment *s) {
     } else {
         walk_bound(w, total - header);
     }
+    struct fragment f = ipv4_fragment(start);
+    if ((f.offset != 0 || f.more) && !decode_join(w, &f, w->ip.protocol))
+        return LAYER_END;
     return next_layer(w);
 }
 
@@ -285,5 +316,10 @@ enum layer decode_ip(struct walk *w, struct segment *s) {
 }
 
 bool decode_ip_quoted(struct walk *w, uint8_t family) {
-    return (family == 4 ? ipv4_header(w) : ipv6_header(w)) && skip_extensions(w);
+    const uint8_t *start = w->at;
+    if (!(family == 4 ? ipv4_header(w) : ipv6_header(w)))
+        return false;
+    if (family == 4 && ipv4_fragment(start).offset != 0)
+        return fail(w, DECODE_FRAGMENT);
+    return skip_extensions(w);
 }

@@ -1,36 +1,11 @@
 /*
- * Link headers and what lies between them and IP: VLAN tags, LLC and SNAP, PPP.
+ * Link headers, and what may lie between them and IP: LLC and SNAP, PPP.
  *
  * Input: a walk at the start of a packet of a LINKTYPE_ (https://www.tcpdump.org/linktypes.html).
- * Output: the layer that follows, with VLAN ids noted in walk.scope. Checksums at the end of frames
- * need no care: IP states its length.
+ * Output: the layer that follows. Checksums at the end of frames need no care: IP states its
+ * length.
  */
 #include "walk.h"
-
-enum ethertype { TYPE_IPV4 = 0x0800, TYPE_IPV6 = 0x86dd, TYPE_LENGTH_MAX = 1500 };
-
-/* Behind a link header: an EtherType, or in its place the length of an LLC frame (IEEE 802.3
- * section 3.2.6). */
-static enum layer layer_of_type(struct walk *w, uint16_t type) {
-    switch (type) {
-    case TYPE_IPV4:
-        return LAYER_IPV4;
-    case TYPE_IPV6:
-        return LAYER_IPV6;
-    case 0x8100: /* IEEE 802.1Q */
-    case 0x88a8: /* IEEE 802.1ad */
-    case 0x9100: /* double tags before 802.1ad */
-    case 0x9200:
-        return LAYER_VLAN;
-    default:
-        break;
-    }
-    if (type > TYPE_LENGTH_MAX)
-        return walk_end(w, DECODE_NOT_TCP);
-    if (type < w->wire)
-        walk_bound(w, type);
-    return LAYER_LLC;
-}
 
 /* A link header of `size` octets, with an EtherType at `offset`. */
 static enum layer typed_header(struct walk *w, uint32_t size, uint32_t offset) {
@@ -38,29 +13,12 @@ static enum layer typed_header(struct walk *w, uint32_t size, uint32_t offset) {
         return LAYER_END;
     uint16_t type = walk_u16(w->at + offset);
     walk_skip(w, size);
-    return layer_of_type(w, type);
+    return decode_by_type_or_length(w, type);
 }
 
 enum layer decode_ethernet(struct walk *w, struct segment *s) {
     (void)s;
     return typed_header(w, 14, 12);
-}
-
-/* An id of 0 tags a priority only, no VLAN (IEEE 802.1Q section 9.6). */
-enum layer decode_vlan(struct walk *w, struct segment *s) {
-    (void)s;
-    if (!walk_has(w, 4))
-        return LAYER_END;
-    uint16_t id = walk_u16(w->at) & 0x0fff, type = walk_u16(w->at + 2);
-    walk_skip(w, 4);
-    if (id != 0) {
-        if (w->scope.layers == DECODE_MAX_LAYERS)
-            return walk_end(w, DECODE_NOT_TCP);
-        w->scope.layer[w->scope.layers].kind = DECODE_LAYER_VLAN;
-        w->scope.layer[w->scope.layers].id = id;
-        w->scope.layers++;
-    }
-    return layer_of_type(w, type);
 }
 
 /* Five octets of SNAP: an organisation and its type (RFC 1042; 0000f8: IEEE 802.1H). */
@@ -70,9 +28,9 @@ static enum layer snap(struct walk *w) {
     uint32_t organisation = walk_u32(w->at) >> 8;
     uint16_t type = walk_u16(w->at + 3);
     walk_skip(w, 5);
-    if ((organisation != 0 && organisation != 0x0000f8) || type <= TYPE_LENGTH_MAX)
+    if (organisation != 0 && organisation != 0x0000f8)
         return walk_end(w, DECODE_NOT_TCP);
-    return layer_of_type(w, type);
+    return decode_by_type(w, type);
 }
 
 enum layer decode_llc(struct walk *w, struct segment *s) {
@@ -89,7 +47,7 @@ enum layer decode_llc(struct walk *w, struct segment *s) {
 
 /* A PPP protocol number, of one octet when its low bit is set (RFC 1661 sections 2 and 6.5). */
 static enum layer ppp_protocol(struct walk *w) {
-    enum { PPP_IPV4 = 0x21, PPP_IPV6 = 0x57 };
+    enum { PPP_IPV4 = 0x21, PPP_IPV6 = 0x57, PPP_MPLS = 0x281 };
     if (!walk_has(w, 1))
         return LAYER_END;
     uint32_t size = (w->at[0] & 1) != 0 ? 1 : 2;
@@ -97,16 +55,27 @@ static enum layer ppp_protocol(struct walk *w) {
         return LAYER_END;
     uint16_t protocol = size == 1 ? w->at[0] : walk_u16(w->at);
     walk_skip(w, size);
-    if (protocol == PPP_IPV4)
+    switch (protocol) {
+    case PPP_IPV4:
         return LAYER_IPV4;
-    return protocol == PPP_IPV6 ? LAYER_IPV6 : walk_end(w, DECODE_NOT_TCP);
+    case PPP_IPV6:
+        return LAYER_IPV6;
+    case PPP_MPLS: /* RFC 3032 section 4.3 */
+        return LAYER_MPLS;
+    default:
+        return walk_end(w, DECODE_NOT_TCP);
+    }
 }
 
 /* The address and control octets ff 03 may be there or not (RFC 1662 section 3.1). */
 enum layer decode_ppp(struct walk *w, struct segment *s) {
     (void)s;
-    if (w->captured >= 2 && w->at[0] == 0xff && w->at[1] == 0x03)
-        walk_skip(w, 2);
+    if (w->captured >= 1 && w->at[0] == 0xff) {
+        if (!walk_has(w, 2))
+            return LAYER_END;
+        if (w->at[1] == 0x03)
+            walk_skip(w, 2);
+    }
     return ppp_protocol(w);
 }
 
@@ -163,9 +132,7 @@ static enum layer link_cooked(struct walk *w, uint32_t size, uint32_t offset) {
         return LAYER_END;
     uint16_t type = walk_u16(w->at + offset);
     walk_skip(w, size);
-    if (type == COOKED_LLC)
-        return LAYER_LLC;
-    return type > TYPE_LENGTH_MAX ? layer_of_type(w, type) : walk_end(w, DECODE_NOT_TCP);
+    return type == COOKED_LLC ? LAYER_LLC : decode_by_type(w, type);
 }
 
 static enum layer link_cooked_v1(struct walk *w, struct segment *s) {
@@ -254,6 +221,40 @@ static enum layer link_nflog(struct walk *w, struct segment *s) {
     return walk_end(w, DECODE_NOT_TCP);
 }
 
+/* Darwin's packets of any interface, each with its link type, in little endian. Those are told here
+ * that its interfaces have. */
+static enum layer link_pktap(struct walk *w, struct segment *s) {
+    enum {
+        PKTAP_HEADER = 12,
+        LINK_AT = 8,
+        OF_NULL = 0,
+        OF_ETHERNET = 1,
+        OF_RAW = 12,
+        OF_WIFI = 105
+    };
+    if (!walk_has(w, PKTAP_HEADER))
+        return LAYER_END;
+    uint32_t header = __builtin_bswap32(walk_u32(w->at));
+    uint32_t link = __builtin_bswap32(walk_u32(w->at + LINK_AT));
+    if (header < PKTAP_HEADER)
+        return walk_end(w, DECODE_MALFORMED);
+    if (!walk_has(w, header))
+        return LAYER_END;
+    walk_skip(w, header);
+    switch (link) {
+    case OF_NULL:
+        return link_loopback(w, s);
+    case OF_ETHERNET:
+        return LAYER_ETHERNET;
+    case OF_RAW:
+        return LAYER_IP;
+    case OF_WIFI:
+        return LAYER_WIFI;
+    default:
+        return walk_end(w, DECODE_NOT_TCP);
+    }
+}
+
 static decode_step *const links[] = {
     [0] = link_loopback,       /* NULL */
     [1] = decode_ethernet,     /* ETHERNET */
@@ -265,15 +266,21 @@ static decode_step *const links[] = {
     [100] = decode_llc,        /* ATM_RFC1483 */
     [101] = decode_ip,         /* RAW */
     [104] = link_cisco_hdlc,   /* C_HDLC */
+    [105] = decode_wifi,       /* IEEE802_11 */
     [107] = link_frame_relay,  /* FRELAY */
     [108] = link_loopback,     /* LOOP */
     [113] = link_cooked_v1,    /* LINUX_SLL */
+    [127] = decode_radiotap,   /* IEEE802_11_RADIOTAP */
+    [149] = link_pktap,        /* USER2, which older Darwins used for it */
     [166] = link_ppp_directed, /* PPP_PPPD */
     [204] = link_ppp_directed, /* PPP_WITH_DIR */
     [228] = decode_ipv4,       /* IPV4 */
     [229] = decode_ipv6,       /* IPV6 */
     [239] = link_nflog,        /* NFLOG */
+    [258] = link_pktap,        /* PKTAP */
     [276] = link_cooked_v2,    /* LINUX_SLL2 */
+    [284] = decode_dsa,        /* DSA_TAG_DSA */
+    [285] = decode_edsa,       /* DSA_TAG_EDSA */
 };
 
 decode_step *decode_link(uint16_t link) {

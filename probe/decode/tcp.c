@@ -29,12 +29,11 @@ static void read_options(const struct walk *w, uint32_t header, struct segment *
     decode_options(options, here - TCP_HEADER, s);
 }
 
-/* Only segments that open or end a connection are worth the sum; a part of a datagram has none of
- * its own. */
+/* Only segments that open or end a connection are worth the sum. */
 static uint8_t judge_checksum(const struct walk *w, uint8_t flags) {
     if ((flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST)) == 0)
         return SEGMENT_CHECKSUM_UNKNOWN;
-    if (!w->ip.exact || w->ip.fragment || w->captured < w->wire)
+    if (!w->ip.exact || w->captured < w->wire)
         return SEGMENT_CHECKSUM_UNKNOWN;
     return (uint8_t)decode_checksum(w);
 }
@@ -44,10 +43,8 @@ enum layer decode_tcp(struct walk *w, struct segment *s) {
         return LAYER_END;
     const uint8_t *h = w->at;
     uint32_t header = (h[12] >> 4) * 4u;
-    if (header < TCP_HEADER)
+    if (header < TCP_HEADER || header > w->wire)
         return walk_end(w, DECODE_MALFORMED);
-    if (header > w->wire)
-        return walk_too_short(w);
     walk_identify(w, s);
     s->src_port = walk_u16(h);
     s->dst_port = walk_u16(h + 2);

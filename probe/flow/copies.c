@@ -15,26 +15,24 @@
 
 enum { COPY_NS = 50000000, COPY_BARE_NS = 3000000 };
 
-static uint64_t mix(uint64_t h, uint64_t v) {
-    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
-}
-
 /* Not of the table's hash, whose seed is another in each run: which signatures share a slot must
  * not be (design 1.3). */
 uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
-    uint64_t h = mix((uint64_t)k->port[0] << 16 | k->port[1], k->scope);
-    if (k->family == 4) {
-        h = mix(h, (uint64_t)k->v4[0] << 32 | k->v4[1]);
-    } else {
+    static const uint64_t odd[3] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xd1b54a32d192ed03),
+                                    UINT64_C(0x8cb92ba72f3d8dd7)};
+    uint64_t ends = (uint64_t)k->v4[0] << 32 | k->v4[1];
+    if (k->family != 4) {
         uint64_t word[4];
         memcpy(word, k->v6, sizeof word);
-        h = mix(mix(h, word[0] ^ word[2] * 3), word[1] ^ word[3] * 5);
+        ends = flow_fold(word[0] ^ odd[0], word[1] ^ odd[1]) ^
+               flow_fold(word[2] ^ odd[1], word[3] ^ odd[2]);
     }
-    h = mix(h, (uint64_t)s->seq << 32 | s->ack);
-    h = mix(h, (uint64_t)s->ip_id << 48 | (uint64_t)s->checksum << 32 | (uint32_t)s->window << 16 |
-                   (uint32_t)s->flags << 8 | (s->src_port > s->dst_port));
-    return mix(h, s->payload);
+    uint64_t where = (uint64_t)s->src_port << 48 | (uint64_t)s->dst_port << 32 | s->scope;
+    uint64_t what = (uint64_t)s->ip_id << 48 | (uint64_t)s->checksum << 32 |
+                    (uint32_t)s->window << 16 | (uint32_t)s->flags << 8;
+    uint64_t h = flow_fold(ends ^ odd[0], ((uint64_t)s->seq << 32 | s->ack) ^ odd[1]);
+    h ^= flow_fold(where ^ odd[1], what ^ odd[2]) + s->payload;
+    return h ^ h >> 32;
 }
 
 void copies_note(struct copies *c, const struct segment *s, uint64_t signature) {

@@ -6,13 +6,6 @@
 
 #include <string.h>
 
-/* One round of folded multiplication (as in wyhash and MUM): the two seeds are secret, so strangers
- * cannot aim at one slot. */
-static uint64_t fold(uint64_t a, uint64_t b) {
-    unsigned __int128 p = (unsigned __int128)a * b;
-    return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
 static uint64_t load64(const uint8_t *p) {
     uint64_t v;
     memcpy(&v, p, sizeof v);
@@ -21,8 +14,8 @@ static uint64_t load64(const uint8_t *p) {
 
 static uint32_t hash_tail(const struct flow_config *c, uint64_t h, const struct flow_key *k) {
     uint64_t tail = (uint64_t)k->scope << 32 | (uint32_t)k->port[0] << 16 | k->port[1];
-    h = fold(h ^ c->hash_seed[0], tail ^ c->hash_seed[1]);
-    h = fold(h ^ c->hash_seed[1], UINT64_C(0x9e3779b97f4a7c15));
+    h = flow_fold(h ^ c->hash_seed[0], tail ^ c->hash_seed[1]);
+    h = flow_fold(h ^ c->hash_seed[1], UINT64_C(0x9e3779b97f4a7c15));
     return (uint32_t)(h ^ h >> 32);
 }
 
@@ -51,8 +44,9 @@ static void make_v6(const struct flow_config *c, const struct segment *s, struct
     memcpy(k->v6[from], s->src, sizeof k->v6[0]);
     memcpy(k->v6[!from], s->dst, sizeof k->v6[0]);
     take_ports(k, s, from);
-    uint64_t h = fold(load64(k->v6[0]) ^ c->hash_seed[1], load64(k->v6[0] + 8) ^ c->hash_seed[0]);
-    h = fold(load64(k->v6[1]) ^ h, load64(k->v6[1] + 8) ^ c->hash_seed[1]);
+    uint64_t h =
+        flow_fold(load64(k->v6[0]) ^ c->hash_seed[1], load64(k->v6[0] + 8) ^ c->hash_seed[0]);
+    h = flow_fold(load64(k->v6[1]) ^ h, load64(k->v6[1] + 8) ^ c->hash_seed[1]);
     k->hash = hash_tail(c, h, k);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "tracker.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,6 +270,7 @@ static void take_icmp(struct flow_tracker *t, const struct segment *s, const str
 }
 
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n) {
+    assert(n <= CAPTURE_BATCH);
     struct flow_key key[CAPTURE_BATCH];
     uint64_t signature[CAPTURE_BATCH];
     uint32_t guess[CAPTURE_BATCH];

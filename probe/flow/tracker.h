@@ -76,6 +76,12 @@ struct flow {
 static_assert(offsetof(struct flow, tcp.detail) <= 128,
               "what each packet touches fits two cache lines");
 
+/* One round of folded multiplication (as in wyhash and MUM): mixes 128 bits into 64. */
+static inline uint64_t flow_fold(uint64_t a, uint64_t b) {
+    unsigned __int128 p = (unsigned __int128)a * b;
+    return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
 /* ---- pool.c: entries by index, in chunks that never move ---- */
 enum { POOL_CHUNK = 1024 };
 struct pool {
@@ -132,7 +138,7 @@ uint32_t table_guess(const struct table *t, uint32_t hash);
 enum {
     WHEEL_BITS = 6,
     WHEEL_SLOTS = 1 << WHEEL_BITS,
-    WHEEL_LEVELS = 6,
+    WHEEL_LEVELS = 7, /* 42 bits: more than the 40 of a tick, so that none turns over */
     WHEEL_TICK_BITS = 24,
     WHEEL_OUT = 0xffff,
     WHEEL_DUE = 0xfffe

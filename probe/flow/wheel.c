@@ -1,7 +1,7 @@
 /*
  * wheel: deadlines, a hierarchical timing wheel (Varghese and Lauck 1987) in front of a small heap.
  *
- * The wheel sorts coarsely (a tick is 2^24 ns, 17 ms; six levels of 64 slots reach 36 years) at
+ * The wheel sorts coarsely (a tick is 2^24 ns, 17 ms; seven levels of 64 slots hold any time) at
  * constant cost; the slot whose time has come goes into the heap, which gives exact order: by
  * deadline, then by the flow's first packet. A deadline that moves later is not moved in the wheel:
  * the tracker finds it not due yet and sets it again, so a busy flow costs nothing here.
@@ -72,12 +72,6 @@ static void heap_drop(struct wheel *w, size_t i) {
 /* The level at which `tick` differs from the wheel's, and the slot there. */
 static unsigned slot_of(const struct wheel *w, uint64_t tick) {
     unsigned level = (unsigned)(63 - __builtin_clzll(tick ^ w->tick)) / WHEEL_BITS;
-    if (level >= WHEEL_LEVELS) { /* beyond the last level: the furthest slot there, looked at again
-                                    when reached */
-        level = WHEEL_LEVELS - 1;
-        return level * WHEEL_SLOTS +
-               (unsigned)((w->tick >> (level * WHEEL_BITS)) + WHEEL_SLOTS - 1) % WHEEL_SLOTS;
-    }
     return level * WHEEL_SLOTS + (unsigned)(tick >> (level * WHEEL_BITS)) % WHEEL_SLOTS;
 }
 
@@ -136,10 +130,6 @@ static bool next_busy(const struct wheel *w, uint64_t limit, uint64_t *tick, uns
         unsigned here = (unsigned)(w->tick >> (l * WHEEL_BITS)) % WHEEL_SLOTS;
         uint64_t ahead = here == WHEEL_SLOTS - 1 ? 0 : w->busy[l] & (~UINT64_C(0) << (here + 1));
         uint64_t base = w->tick >> (l * WHEEL_BITS) >> WHEEL_BITS << WHEEL_BITS;
-        if (l == WHEEL_LEVELS - 1 && ahead == 0) {
-            ahead = w->busy[l]; /* the last level wraps */
-            base += WHEEL_SLOTS;
-        }
         if (ahead == 0)
             continue;
         *tick = (base + (unsigned)__builtin_ctzll(ahead)) << (l * WHEEL_BITS);

@@ -38,10 +38,15 @@ static char *put_inferred(enum tcp_inferred inferred, char *p) {
 }
 
 static char *put_scope(const struct record_context *c, const struct event_flow *f, char *p) {
-    char vlan[RECORD_SCOPE_TEXT];
-    if (f->scope == 0 || record_vlan_text(decode_scope(c->decoder, f->scope), vlan) == 0)
+    char text[RECORD_SCOPE_TEXT];
+    if (f->scope == 0)
         return p;
-    return RECORD_PUT_WORD(p, "vlan", vlan);
+    const struct decode_scope *s = decode_scope(c->decoder, f->scope);
+    if (record_vlan_text(s, text) > 0)
+        p = RECORD_PUT_WORD(p, "vlan", text);
+    if (record_tunnel_text(s, text) > 0)
+        p = RECORD_PUT_WORD(p, "tunnel", text);
+    return p;
 }
 
 static char *put_end(char *p) {

@@ -12,6 +12,8 @@
 
 #include "spanwatch/record.h"
 
+#include <assert.h>
+
 enum {
     NAME_OCTETS = 64, /* of a probe (design 1.1) */
     LAYER_OCTETS = 5, /* kind and id */
@@ -99,6 +101,35 @@ size_t record_vlan_text(const struct decode_scope *s, char out[RECORD_SCOPE_TEXT
             continue;
         if (p > out)
             *p++ = '.';
+        p = record_put_uint(p, s->layer[i].id);
+    }
+    *p = '\0';
+    return (size_t)(p - out);
+}
+
+static const char *tunnel_name(unsigned kind) {
+    static const char *const name[] = {
+        [DECODE_LAYER_PPPOE] = "pppoe",   [DECODE_LAYER_PBB] = "pbb",
+        [DECODE_LAYER_GRE] = "gre",       [DECODE_LAYER_NVGRE] = "nvgre",
+        [DECODE_LAYER_EOIP] = "eoip",     [DECODE_LAYER_ERSPAN] = "erspan",
+        [DECODE_LAYER_VXLAN] = "vxlan",   [DECODE_LAYER_GENEVE] = "geneve",
+        [DECODE_LAYER_GTPU] = "gtpu",     [DECODE_LAYER_IPIP] = "ipip",
+        [DECODE_LAYER_TEREDO] = "teredo", [DECODE_LAYER_CAPWAP] = "capwap",
+    };
+    assert(kind < sizeof name / sizeof *name && name[kind] != NULL);
+    return name[kind];
+}
+
+size_t record_tunnel_text(const struct decode_scope *s, char out[RECORD_SCOPE_TEXT]) {
+    char *p = out;
+    for (unsigned i = 0; i < s->layers; i++) {
+        if (s->layer[i].kind == DECODE_LAYER_VLAN)
+            continue;
+        if (p > out)
+            *p++ = '/';
+        const char *name = tunnel_name(s->layer[i].kind);
+        p = mempcpy(p, name, strlen(name));
+        *p++ = ':';
         p = record_put_uint(p, s->layer[i].id);
     }
     *p = '\0';

@@ -15,7 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUFFER_OCTETS = 256 << 10 };
+enum {
+    BUFFER_OCTETS = 256 << 10,
+    BURST = 4 /* records that may follow one question whether there is room */
+};
 
 struct store_jsonl {
     const struct record_context *context; /* borrowed */
@@ -23,7 +26,7 @@ struct store_jsonl {
     int fd;                               /* borrowed */
     unsigned records;                     /* of enum store_records */
     int fault;                            /* errno of the first write that failed, 0 for none */
-    size_t used;
+    size_t done, used;                    /* octets written, and to be written, of the buffer */
     char buffer[BUFFER_OCTETS];
 };
 
@@ -37,7 +40,7 @@ struct store_jsonl *store_jsonl_new(const struct record_context *c, int fd, cons
     j->fd = fd;
     j->records = records;
     j->fault = 0;
-    j->used = 0;
+    j->done = j->used = 0;
     return j;
 }
 
@@ -48,23 +51,47 @@ static bool wait_writable(int fd) {
     return poll(&p, 1, -1) >= 0 || errno == EINTR;
 }
 
-static void flush(struct store_jsonl *j) {
-    for (size_t done = 0; done < j->used && j->fault == 0;) {
-        ssize_t n = write(j->fd, j->buffer + done, j->used - done);
+/* Write what is buffered; without `wait` only as much as a non-blocking descriptor takes now. */
+static void flush(struct store_jsonl *j, bool wait) {
+    while (j->done < j->used && j->fault == 0) {
+        ssize_t n = write(j->fd, j->buffer + j->done, j->used - j->done);
         if (n > 0)
-            done += (size_t)n;
+            j->done += (size_t)n;
         else if (n == 0)
             j->fault = EIO;
+        else if (errno == EAGAIN && !wait)
+            break;
         else if (errno == EAGAIN ? !wait_writable(j->fd) : errno != EINTR)
             j->fault = errno;
     }
-    j->used = 0;
+    if (j->fault != 0)
+        j->done = j->used;
+    j->used -= j->done;
+    memmove(j->buffer, j->buffer + j->done, j->used);
+    j->done = 0;
+}
+
+void store_jsonl_use(struct store_jsonl *j, const struct record_context *c) {
+    j->context = c;
+}
+
+bool store_jsonl_flush(struct store_jsonl *j) {
+    flush(j, false);
+    return j->used == 0;
+}
+
+bool store_jsonl_is_full(const struct store_jsonl *j) {
+    return j->used > BUFFER_OCTETS - BURST * RECORD_MAX;
+}
+
+int store_jsonl_fault(const struct store_jsonl *j) {
+    return j->fault;
 }
 
 /* Where the next record may be written; NULL when nothing can be written any more. */
 static char *room(struct store_jsonl *j) {
     if (j->used > BUFFER_OCTETS - RECORD_MAX)
-        flush(j);
+        flush(j, true);
     return j->fault == 0 ? j->buffer + j->used : NULL;
 }
 
@@ -100,7 +127,7 @@ void store_jsonl_stats(struct store_jsonl *j, const struct record_stats *s) {
 }
 
 int store_jsonl_end(struct store_jsonl *j, struct base_error *error) {
-    flush(j);
+    flush(j, true);
     if (j->fault == 0 || j->fault == EPIPE)
         return 0;
     return base_error_set(error, j->name, "cannot write: %s", strerror(j->fault));

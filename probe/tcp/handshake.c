@@ -4,6 +4,18 @@
  */
 #include "machine.h"
 
+/* RFC 7323 section 2.3: 14 at most. */
+static void note_scale(struct machine *m) {
+    const struct segment *s = m->s;
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    me->flags &= ~(uint32_t)TCP_SCALED;
+    me->wscale = 0;
+    if (s->options & SEGMENT_OPT_WSCALE) {
+        me->flags |= TCP_SCALED;
+        me->wscale = s->wscale > 14 ? 14 : s->wscale;
+    }
+}
+
 /* Remember where side `from` begins; a SYN takes one sequence number, its payload (RFC 7413) the
  * next. */
 static void note_isn(struct machine *m) {
@@ -16,12 +28,8 @@ static void note_isn(struct machine *m) {
     d->wraps = 0;
     me->nxt = me->contiguous = s->seq + 1 + s->payload;
     machine_time(m, s->seq + 1);
-    me->flags &= ~(uint32_t)(TCP_HOLE | TCP_SCALED);
-    me->wscale = 0;
-    if (s->options & SEGMENT_OPT_WSCALE) { /* RFC 7323 section 2.3: 14 at most */
-        me->flags |= TCP_SCALED;
-        me->wscale = s->wscale > 14 ? 14 : s->wscale;
-    }
+    me->flags &= ~(uint32_t)TCP_HOLE;
+    note_scale(m);
 }
 
 /* The window of a SYN is never scaled (RFC 7323 section 2.2). */
@@ -37,6 +45,24 @@ static void note_ack_of_syn_ack(struct machine *m) {
 static bool only_syns(const struct tcp_connection *c, unsigned side) {
     const struct tcp_endpoint *e = &c->end[side];
     return machine_is(e, TCP_SYN_SEEN) && e->nxt == c->detail[side].isn + 1;
+}
+
+/* A SYN that comes after segments which followed it (packets in the wrong order, a pick-up in the
+ * middle): its number is just below theirs. */
+static bool is_late_syn(const struct machine *m) {
+    enum { LATE_OCTETS = 1 << 16 };
+    const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
+    bool placed = machine_is(me, TCP_SEEN) || machine_is(peer, TCP_ACKING);
+    return placed && !machine_is(me, TCP_SYN_SEEN) &&
+           m->c->detail[m->from].first - (m->s->seq + 1) < LATE_OCTETS;
+}
+
+static void late_syn(struct machine *m) {
+    struct tcp_endpoint *me = &m->c->end[m->from];
+    m->c->detail[m->from].isn = m->s->seq;
+    m->c->detail[m->from].first = m->s->seq + 1;
+    me->flags |= TCP_SYN_SEEN | TCP_SEEN;
+    note_scale(m);
 }
 
 /* Does a SYN with another ISN on this tuple begin another connection at once (RFC 9293 3.10.7.4,
@@ -89,6 +115,8 @@ void machine_syn(struct machine *m) {
         note_isn(m); /* the SYN-ACK came first: packets in the wrong order */
         machine_sends(m, m->from, TCP_EVENT_SYN);
         machine_receives(m, m->from, TCP_EVENT_SYN_ACK);
+    } else if (is_late_syn(m)) {
+        late_syn(m);
     } else if (begins_another(m)) {
         m->v->facts |= TCP_FACT_NEW_SYN;
     } else {

@@ -24,7 +24,9 @@ static enum rst_validity validate(const struct machine *m) {
     uint32_t high = machine_is(me, TCP_SEEN) && tcp_before(low, me->nxt) ? me->nxt : low;
     if (s->seq == low || s->seq == high || (machine_is(me, TCP_SEEN) && s->seq == me->contiguous))
         return RST_EXACT;
-    if (machine_is(peer, TCP_ACKING) && tcp_before(high, s->seq) && tcp_before(s->seq, peer->edge))
+    uint32_t edge =
+        machine_is(peer, TCP_ACKING) ? peer->edge : high + UINT16_MAX; /* not told yet */
+    if (tcp_before(high, s->seq) && tcp_before(s->seq, edge))
         return RST_IN_WINDOW;
     return RST_OUTSIDE;
 }

@@ -90,7 +90,7 @@ static void confirm_unseen(struct machine *m) {
  * False: not yet. One octet alone is a FIN that was missed, as nobody forges that, and the last ACK
  * of a connection is not repeated. */
 bool machine_confirm_ahead(struct machine *m) {
-    struct tcp_endpoint *peer = &m->c->end[!m->from];
+    const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
     struct tcp_detail *d = &m->c->detail[m->from];
     uint32_t ack = m->s->ack;
     if (!machine_is(peer, TCP_SEEN)) {
@@ -108,11 +108,16 @@ bool machine_confirm_ahead(struct machine *m) {
     }
     struct tcp_detail *pd = &m->c->detail[!m->from];
     if (pd->ahead_kind == TCP_AHEAD_FIN &&
-        pd->ahead == ack) { /* of a FIN that seemed beyond the window */
+        pd->ahead == ack) { /* a FIN that seemed beyond the window */
         pd->ahead_kind = TCP_AHEAD_NONE;
         take_unseen(m, !m->from, ack);
         m->v->missed--;
         machine_guess_fin(m, !m->from, ack);
+        return true;
+    }
+    if (!machine_is(me, TCP_ACKING) &&
+        ack - peer->nxt <= UINT16_MAX) { /* its first word: the handshake was missed */
+        take_unseen(m, !m->from, ack);
         return true;
     }
     d->ahead_kind = TCP_AHEAD_ACK;

@@ -20,8 +20,11 @@ import time
 import traceback
 
 sys.dont_write_bytecode = True
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "tests", "tools"))
 from hosts import Unavailable  # noqa: E402
-from live_probe import ADDRESS, NAME, Cable, Probe, Recorder, threads_of  # noqa: E402
+from live_probe import ADDRESS, NAME, Cable, Probe, Recorder, ns_of, same_records, threads_of  # noqa: E402
+from pcapfile import read_pcap  # noqa: E402
 
 PORT = 8080
 TIMERS = ("--set", "tracker.time_wait=2", "--set", "tracker.tcp_fin_timeout=2")
@@ -46,6 +49,9 @@ def closes_first(first, second):
     first.sendall(b"request" * 50)
     second.recv(1000)
     second.sendall(b"answer" * 500)
+    received = 0
+    while received < 3000:
+        received += len(first.recv(65536))
     first.close()
     while second.recv(65536):
         pass
@@ -89,29 +95,10 @@ def traffic(cable, rounds):
 
 # ---- comparing
 
-def ns_of(text):
-    seconds, fraction = text.split(".")
-    return int(seconds) * 10**9 + int(fraction)
-
-
 def read_back(program, path):
     done = subprocess.run((program, "read", path, "--name", NAME, "--format", "jsonl") + TIMERS, capture_output=True,
                           text=True, check=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
     return [json.loads(line, parse_float=str) for line in done.stdout.splitlines()]
-
-
-def rows(records, kind, keys):
-    """The keys of each record of a kind, with its time, in an order that does not depend on who wrote them."""
-    return sorted(([r.get(k, "") for k in keys], ns_of(r["ts"])) for r in records if r["type"] == kind)
-
-
-def same_records(live, read, kind, keys):
-    mine, theirs = rows(live, kind, keys), rows(read, kind, keys)
-    assert [row for row, _ in mine] == [row for row, _ in theirs], \
-        f"{kind} records differ: {[p for p in zip(mine, theirs) if p[0][0] != p[1][0]][:3]}, {len(mine)}, {len(theirs)}"
-    apart = max((abs(a[1] - b[1]) for a, b in zip(mine, theirs)), default=0)
-    assert apart <= STAMPS_APART, f"{kind} records lie {apart} ns apart"
-    return len(mine)
 
 
 def live_against_recording(box, *options, rounds=20, count=True):
@@ -123,9 +110,11 @@ def live_against_recording(box, *options, rounds=20, count=True):
     recorder.stop()
     box.ends_well(probe)
     live, read = probe.records(), read_back(box.program, recorder.path)
-    steps = same_records(live, read, "transition", STATE)
+    steps, apart = same_records(live, read, "transition", STATE)
     assert steps > connections * 3, f"only {steps} transitions of {connections} connections"
-    assert same_records(live, read, "connection", CLOSED) == connections
+    assert apart <= STAMPS_APART, f"transitions lie {apart} ns apart"
+    # their times differ: a file ends with connections still in TIME_WAIT
+    assert same_records(live, read, "connection", CLOSED)[0] == connections
     mine, theirs = live[-1], read[-1]
     different = [k for k in COUNTED if mine[k] != theirs[k]]
     assert not count or not different, f"counters differ: {different}: {mine}, {theirs}"
@@ -142,7 +131,7 @@ def test_live_is_what_read_says(box):
     assert len(stats) >= int(elapsed) - 1, f"{len(stats)} stats records in {elapsed} s"
     stamps = [ns_of(s["ts"]) for s in stats]
     assert stamps == sorted(stamps), "stats go back in time"
-    for said in ("snaplen 256", "ring 64 MiB", "nanoseconds", "EN10MB", "promiscuous"):
+    for said in ("snaplen 256", "ring 64 MiB", "TPACKET_V3", "nanoseconds", "EN10MB", "promiscuous"):
         assert said in probe.errors(), f"{said!r} is not in {probe.errors()!r}"
 
 
@@ -163,6 +152,9 @@ def test_filter_and_snaplen(box):
 
 
 def test_rights_are_dropped(box):
+    with open(box.program, "rb") as f:
+        if b"__tsan_init" in f.read():
+            raise Unavailable("the thread sanitizer's own thread, begun before main, keeps its rights")
     for options, kept in (((), 1), (("--no-reopen",), 0), (("--workers", "2", "--user", "daemon"), 1)):
         probe = box.probe("-i", "eth0", *options)
         probe.wait_until_capturing()
@@ -229,7 +221,7 @@ def test_no_reopen_ends(box):
         box.cable.unplug("eth1")
     assert probe.process.wait(END_LIMIT) == 1
     assert "is gone" in probe.errors(), probe.errors()
-    assert probe.records()[-1]["type"] == "stats", "its last word is the counters"
+    assert [r["type"] for r in probe.records()[-2:]] == ["gap", "stats"], "what is missing, and the counters"
 
 
 def test_reload(box):
@@ -268,7 +260,8 @@ def test_signals_and_duration(box):
             c.sendall(b"at the last moment")
             v.recv(100)
             box.ends_well(probe, number)
-            c.close(), v.close()
+            for end in (c, v):
+                end.close()
         connection, = probe.records("connection")
         assert (connection["end"], connection["client_bytes"]) == ("open", 18), connection
     probe = box.probe("-i", "eth0", "--duration", "0.5")
@@ -291,33 +284,43 @@ def test_any_and_loopback(box):
         assert connection["client_retransmits"] == 0, "a copy was taken for a retransmission"
 
 
-def test_two_interfaces_are_merged_by_time(box):
-    """A connection through a bridge is seen on both of its ports: the merged order has every packet's two copies
-    beside each other, so that each is known for a copy and no packet comes too late."""
-    box.cable.plug("eth1")
-    try:
-        probe = box.probe("-i", "eth0", "-i", "lo", *TIMERS)
+def test_tagged_frames(box):
+    """The kernel takes VLAN tags off a frame; the probe sees them all the same. The frames of captures are sent
+    again."""
+    for case in ("vlan", "qinq", "vlan_pair"):
+        path = os.path.join(ROOT, "pcaps", case + ".pcap")
+        probe = box.probe("-i", "eth0")
         probe.wait_until_capturing()
-        box.cable.unplug("eth1")
-        with box.cable.server:
-            near = socket.create_server(("127.0.0.1", PORT))
-        far = box.cable.listen(PORT)
-        with near, far:
-            for _ in range(40):  # in turns: only their times tell in which order they came
-                c, v = pair(box.cable, far)
-                with box.cable.server:
-                    a = socket.create_connection(near.getsockname())
-                b, _ = near.accept()
-                closes_first(c, v)
-                closes_first(a, b)
-        probe.wait_until_closed(80)
+        with box.cable.client, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+            s.bind(("eth0", 0))
+            for _, frame, _ in read_pcap(path)[0]:
+                s.send(frame)
         box.ends_well(probe)
-    finally:
-        pass
+        read = [r for r in read_back(box.program, path) if not r.get("cause", "").startswith("timeout")]
+        assert same_records(probe.records(), read, "transition", STATE + ("vlan",))[0] >= 7, case
+
+
+def test_two_interfaces_are_merged_by_time(box):
+    """Connections in turns on two devices: only the packets' times tell in which order they came."""
+    probe = box.probe("-i", "eth0", "-i", "lo", *TIMERS)
+    probe.wait_until_capturing()
+    with box.cable.server:
+        near = socket.create_server(("127.0.0.1", PORT))
+    far = box.cable.listen(PORT)
+    with near, far:
+        for _ in range(40):
+            c, v = pair(box.cable, far)
+            with box.cable.server:
+                a = socket.create_connection(near.getsockname())
+            b, _ = near.accept()
+            closes_first(c, v)
+            closes_first(a, b)
+    probe.wait_until_closed(80)
+    box.ends_well(probe)
     last = probe.records("stats")[-1]
     assert last["flows_total"] == 80 and last["reordered"] == 0, last
-    stamps = [ns_of(r["ts"]) for r in probe.records("transition")]
-    assert stamps == sorted(stamps), "transitions of one worker are in order of time"
+    servers = [r["server"].split(":")[0] for r in probe.records("transition") if r["cause"] == "syn"]
+    assert servers == [ADDRESS["server"], "127.0.0.1"] * 40, "not in the order in which they were opened"
 
 
 def test_dropped_packets_are_told(box):
@@ -458,8 +461,9 @@ def run(program, name, test):
                 test(box)
             finally:
                 box.close()
-    except Unavailable:
-        raise
+    except Unavailable as e:
+        print(f"skip   {name}: {e}", flush=True)
+        return None
     except Exception:
         print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
         return False
@@ -474,12 +478,10 @@ def main():
     arguments = parser.parse_args()
     tests = {n[len("test_"):]: f for n, f in globals().items() if n.startswith("test_")}
     chosen = [n for n in arguments.only.split(",") if n] or list(tests)
-    try:
-        results = [run(os.path.abspath(arguments.spanwatch), n, tests[n]) for n in chosen]
-    except Unavailable as e:
-        print(f"skipped: {e}")
-        return 77
-    return 0 if all(results) else 1
+    results = [run(os.path.abspath(arguments.spanwatch), n, tests[n]) for n in chosen]
+    if False in results:
+        return 1
+    return 0 if True in results else 77
 
 
 if __name__ == "__main__":

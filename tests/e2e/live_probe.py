@@ -177,4 +177,21 @@ def threads_of(pid):
     """The fields of /proc/PID/task/*/status, one dictionary a thread."""
     for task in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
         with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
-            yield dict(line.strip().split(":\t", 1) for line in f if ":\t" in line)
+            yield dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def ns_of(text):
+    seconds, fraction = text.split(".")
+    return int(seconds) * 10**9 + int(fraction)
+
+
+def rows(records, kind, keys):
+    """The keys of each record of a kind, with its time, in an order that does not depend on who wrote them."""
+    return sorted(([r.get(k, "") for k in keys], ns_of(r["ts"])) for r in records if r["type"] == kind)
+
+
+def same_records(live, read, kind, keys):
+    mine, theirs = rows(live, kind, keys), rows(read, kind, keys)
+    assert [row for row, _ in mine] == [row for row, _ in theirs], \
+        f"{kind} records differ: {[p for p in zip(mine, theirs) if p[0][0] != p[1][0]][:3]}, {len(mine)}, {len(theirs)}"
+    return len(mine), max((abs(a[1] - b[1]) for a, b in zip(mine, theirs)), default=0)

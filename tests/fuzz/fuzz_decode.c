@@ -1,10 +1,11 @@
 /*
- * Fuzz target: decode_packet on any octets.
+ * Fuzz target: decode_packet on any octets, one packet or several.
  *
- * Input: two octets, then a packet. The low 9 bits of the two choose the link type, the 7 above how
- * many octets the snaplen cut off (in steps of 16). The packet lies in a heap block of exactly its
- * size, so that the address sanitizer sees a read beyond it; what the header promises of the result
- * is asserted.
+ * Input: packets, each of two octets of choice, where there are several two of length, and its
+ * octets. The low 9 bits of the choice are the link type, the next says that another packet
+ * follows, the 6 above how many octets the snaplen cut off (in steps of 16). A packet lies in a
+ * heap block of exactly its size, so that the address sanitizer sees a read beyond it; what the
+ * header promises of the result is asserted. Several packets are how fragments meet.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -21,8 +22,10 @@ static void check_segment(const struct decoder *d, const struct segment *s) {
     assert(scope->layers <= DECODE_MAX_LAYERS);
     assert((scope->layers == 0) == (s->scope == 0 || s->scope == DECODE_MAX_SCOPES - 1));
     for (unsigned i = 0; i < scope->layers; i++) {
-        assert(scope->layer[i].kind == DECODE_LAYER_VLAN);
-        assert(scope->layer[i].id >= 1 && scope->layer[i].id <= 0xfff);
+        uint8_t kind = scope->layer[i].kind;
+        assert(kind <= DECODE_LAYER_CAPWAP);
+        assert(kind != DECODE_LAYER_VLAN ||
+               (scope->layer[i].id >= 1 && scope->layer[i].id <= 0xfff));
     }
 }
 
@@ -46,12 +49,15 @@ static void check(const struct decoder *d, const struct packet *p, enum decode_v
         check_tcp(s);
 }
 
-/* The same packet must give the same answer, whatever the segment held before. */
+/* The same packet must give the same answer, whatever the segment held before; but for a fragment
+ * that completed its datagram, which is a copy the second time. */
 static void check_again(struct decoder *d, const struct packet *p, enum decode_verdict verdict,
                         const struct segment *first) {
     struct segment s;
     memset(&s, 0xa5, sizeof s);
     enum decode_verdict again = decode_packet(d, p, &s);
+    if (again == DECODE_FRAGMENT)
+        return;
     assert(again == verdict);
     if (verdict != DECODE_TCP)
         return;
@@ -59,27 +65,45 @@ static void check_again(struct decoder *d, const struct packet *p, enum decode_v
     assert(s.checksum_state == first->checksum_state && s.seq == first->seq);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct decoder *decoder; /* reachable to the end: its table fills over many inputs */
-    if (decoder == NULL)
-        decoder = decode_new();
-    if (decoder == NULL || size < 2)
-        return 0;
-    uint32_t choice = (uint32_t)data[0] << 8 | data[1], captured = (uint32_t)(size - 2);
-    uint8_t *octets = malloc(captured);
+/* One packet of n octets, in a block of its own. */
+static void decode_one(struct decoder *d, uint64_t now_ns, uint32_t choice, const uint8_t *data,
+                       uint32_t n) {
+    enum { LINK = 0x1ff, STEP = 16 };
+    uint8_t *octets = malloc(n);
     if (octets == NULL)
-        return 0;
-    memcpy(octets, data + 2, captured);
-    struct packet p = {.ts_ns = 1,
+        return;
+    memcpy(octets, data, n);
+    struct packet p = {.ts_ns = now_ns,
                        .data = octets,
-                       .captured = captured,
-                       .length = captured + (choice >> 9) * 16,
-                       .link = choice & 0x1ff};
+                       .captured = n,
+                       .length = n + (choice >> 10) * STEP,
+                       .link = choice & LINK};
     struct segment s;
     memset(&s, 0, sizeof s);
-    enum decode_verdict verdict = decode_packet(decoder, &p, &s);
-    check(decoder, &p, verdict, &s);
-    check_again(decoder, &p, verdict, &s);
+    enum decode_verdict verdict = decode_packet(d, &p, &s);
+    check(d, &p, verdict, &s);
+    check_again(d, &p, verdict, &s);
     free(octets);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    enum { ANOTHER = 0x200, HOUR_S = 3600 };
+    static struct decoder *decoder; /* reachable to the end: its tables fill over many inputs */
+    static uint64_t now_ns;         /* an input's fragments are long history for the next one */
+    now_ns += HOUR_S * BASE_NS_PER_S;
+    if (decoder == NULL && (decoder = decode_new()) == NULL)
+        return 0;
+    for (bool another = true; another && size >= 4;) {
+        uint32_t choice = (uint32_t)data[0] << 8 | data[1], n = (uint32_t)size - 2;
+        uint32_t stated = (uint32_t)data[2] << 8 | data[3];
+        another = (choice & ANOTHER) != 0;
+        data += another ? 4 : 2;
+        size -= another ? 4 : 2;
+        if (another)
+            n = stated < size ? stated : (uint32_t)size;
+        decode_one(decoder, now_ns, choice, data, n);
+        data += n;
+        size -= n;
+    }
     return 0;
 }

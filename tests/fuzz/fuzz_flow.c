@@ -1,9 +1,10 @@
 /*
  * Fuzz target: the tracker, on sequences of segments.
  *
- * Input: one octet of set-up (fuzz_flow_build.h), then five octets a segment. Numbers are relative to what the two ends
- * have sent so far, so that handshakes, closes and their faults are a few octets away. Each sequence runs twice,
- * in batches of another size, and must give the same events both times. fuzz_flow_model.h says what is asserted of them.
+ * Input: one octet of set-up (fuzz_flow_build.h), then five octets a segment. Numbers are relative
+ * to what the two ends have sent so far, so that handshakes, closes and their faults are a few
+ * octets away. Each sequence runs twice, in batches of another size, and must give the same events
+ * both times. fuzz_flow_model.h says what is asserted of them.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -24,11 +25,14 @@ struct run {
     uint64_t memory; /* the most that a capped tracker may hold */
 };
 
-static enum flow_service_evidence service(void *context, const struct base_addr *a, uint16_t port, uint32_t scope) {
+static enum flow_service_evidence service(void *context, const struct base_addr *a, uint16_t port,
+                                          uint32_t scope) {
     (void)context;
     (void)a;
     (void)scope;
-    return port == 443 ? FLOW_SERVICE_CONFIGURED : port == 50000 ? FLOW_SERVICE_PORT_KNOWN : FLOW_SERVICE_NONE;
+    return port == 443     ? FLOW_SERVICE_CONFIGURED
+           : port == 50000 ? FLOW_SERVICE_PORT_KNOWN
+                           : FLOW_SERVICE_NONE;
 }
 
 static void flush(struct run *r) {
@@ -66,9 +70,13 @@ static uint64_t play(const uint8_t *data, size_t size, size_t batch) {
     r->tracker = flow_new(&config, model_take, &r->model);
     if (r->tracker == NULL)
         return 0;
-    /* one chunk of each pool; a heap of deadlines never larger than the flows */
-    r->memory = b.max_flows ? flow_memory(r->tracker) + POOL_CHUNK * (sizeof(struct flow) + sizeof(struct pair6)) : 0;
-    for (size_t i = 1; i + BUILD_OCTETS <= size && i <= BUILD_OCTETS * BUILD_MAX; i += BUILD_OCTETS) {
+    /* one chunk of each pool, and deadlines no more than flows */
+    r->memory = b.max_flows ? flow_memory(r->tracker) +
+                                  POOL_CHUNK * (sizeof(struct flow) + sizeof(struct pair6)) +
+                                  64 * sizeof(struct wheel_due)
+                            : 0;
+    for (size_t i = 1; i + BUILD_OCTETS <= size && i <= BUILD_OCTETS * BUILD_MAX;
+         i += BUILD_OCTETS) {
         aside(r, build_aside(data + i));
         r->verdict[r->waiting] = build_segment(&b, data + i, &r->batch[r->waiting]);
         if (++r->waiting == batch)

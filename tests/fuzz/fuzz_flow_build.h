@@ -1,9 +1,10 @@
 /*
- * From the fuzzer's octets to segments: five a segment: connection, kind, distances of seq and ack, options, time.
+ * From the fuzzer's octets to segments: five a segment: connection, kind, distances of seq and ack,
+ * options, time.
  *
- * A small memory of what both ends of each connection have sent makes "the next in sequence" the commonest
- * thing; everything else is a distance from it. The kinds and the distances are the tables below; seed_flow.py, which
- * writes the corpus, knows them by number.
+ * A small memory of what both ends of each connection have sent makes "the next in sequence" the
+ * commonest thing; everything else is a distance from it. The kinds and the distances are the
+ * tables below; seed_flow.py, which writes the corpus, knows them by number.
  */
 #ifndef TESTS_FUZZ_FLOW_BUILD_H
 #define TESTS_FUZZ_FLOW_BUILD_H
@@ -23,13 +24,13 @@ enum build_kind {
     BUILD_DATA_FIN,
     BUILD_RST,
     BUILD_RST_ACK,
-    BUILD_PROBE,     /* keepalive: one below the next */
-    BUILD_AGAIN,     /* the segment that this end sent last */
-    BUILD_NEW_SYN,   /* with an ISN far above what was sent */
-    BUILD_SYN_DATA,  /* Fast Open */
-    BUILD_ICMP,      /* quotes what this end sent last */
+    BUILD_PROBE,           /* keepalive: one below the next */
+    BUILD_AGAIN,           /* the segment that this end sent last */
+    BUILD_NEW_SYN,         /* with an ISN far above what was sent */
+    BUILD_SYN_DATA,        /* Fast Open */
+    BUILD_ICMP,            /* quotes what this end sent last */
     BUILD_AGAIN_FROM_PEER, /* the segment that the other end sent last */
-    BUILD_ODD,       /* the flags are the octet of options */
+    BUILD_ODD,             /* the flags are the octet of options */
     BUILD_ZERO_WINDOW
 };
 
@@ -44,12 +45,13 @@ struct build {
     struct segment last[BUILD_CONNECTIONS][2];
 };
 
-/* Set-up octet: bit 0: a cap; 1: the smaller cap; 2-3: how many connections there are; 4-5: where time begins; 6: numbers
- * near the wrap. */
+/* Set-up octet: bit 0: a cap; 1: the smaller cap; 2-3: how many connections there are; 4-5: where
+ * time begins; 6: numbers near the wrap. */
 static void build_start(struct build *b, uint8_t setup) {
     static const uint8_t masks[4] = {1, 7, 127, 255};
     /* the last: just before the 2^60th nanosecond, where the highest wheel turns over */
-    static const uint64_t begins[4] = {UINT64_C(1700000000000000000), 1, UINT64_C(1700000000000000000),
+    static const uint64_t begins[4] = {UINT64_C(1700000000000000000), 1,
+                                       UINT64_C(1700000000000000000),
                                        (UINT64_C(1) << 60) - 2000000000};
     memset(b, 0, sizeof *b);
     b->max_flows = (setup & 1) == 0 ? 0 : setup & 2 ? 5 : 64;
@@ -57,23 +59,28 @@ static void build_start(struct build *b, uint8_t setup) {
     b->now_ns = begins[setup >> 4 & 3];
     for (unsigned i = 0; i < BUILD_CONNECTIONS; i++)
         for (unsigned side = 0; side < 2; side++)
-            b->next[i][side] = (setup & 0x40 ? 0xfffffff0u : 1000) + i * 0x01000000u + side * 500000;
+            b->next[i][side] =
+                (setup & 0x40 ? 0xfffffff0u : 1000) + i * 0x01000000u + side * 500000;
 }
 
 static enum build_aside build_aside(const uint8_t in[BUILD_OCTETS]) {
-    return in[4] >> 4 == 14 ? BUILD_ASIDE_TICK : in[4] >> 4 == 15 ? BUILD_ASIDE_OPEN : BUILD_ASIDE_NONE;
+    return in[4] >> 4 == 14   ? BUILD_ASIDE_TICK
+           : in[4] >> 4 == 15 ? BUILD_ASIDE_OPEN
+                              : BUILD_ASIDE_NONE;
 }
 
 static void build_time(struct build *b, uint8_t in) {
-    static const int64_t step_us[16] = {100,     0,       1000,    5000,     40000,     210000,     1000000,    3000000,
-                                        7000000, 15000000, 61000000, 131000000, 1200000000, 4000000000, -1000000, -50};
+    static const int64_t step_us[16] = {
+        100,     0,        1000,     5000,      40000,      210000,     1000000,  3000000,
+        7000000, 15000000, 61000000, 131000000, 1200000000, 4000000000, -1000000, -50};
     int64_t step = step_us[in & 15] * 1000;
     if (step < 0 && b->now_ns <= (uint64_t)-step)
         step = 0;
     b->now_ns += (uint64_t)step;
 }
 
-static void build_ends(const struct build *b, uint8_t connection, unsigned side, struct segment *s) {
+static void build_ends(const struct build *b, uint8_t connection, unsigned side,
+                       struct segment *s) {
     unsigned n = connection & b->connections;
     uint8_t *addr[2] = {side ? s->dst : s->src, side ? s->src : s->dst};
     uint16_t *port[2] = {side ? &s->dst_port : &s->src_port, side ? &s->src_port : &s->dst_port};
@@ -112,8 +119,8 @@ static uint8_t build_flags(enum build_kind kind, uint8_t options) {
 }
 
 static void build_options(struct segment *s, enum build_kind kind, uint8_t options) {
-    static const uint8_t sums[4] = {SEGMENT_CHECKSUM_UNKNOWN, SEGMENT_CHECKSUM_GOOD, SEGMENT_CHECKSUM_BAD,
-                                    SEGMENT_CHECKSUM_UNFINISHED};
+    static const uint8_t sums[4] = {SEGMENT_CHECKSUM_UNKNOWN, SEGMENT_CHECKSUM_GOOD,
+                                    SEGMENT_CHECKSUM_BAD, SEGMENT_CHECKSUM_UNFINISHED};
     s->window = kind == BUILD_ZERO_WINDOW ? 0 : options & 1 ? 65535 : 2000;
     if (kind == BUILD_ODD)
         return;
@@ -128,9 +135,11 @@ static void build_options(struct segment *s, enum build_kind kind, uint8_t optio
     s->checksum_state = options & 0x40 ? sums[options >> 4 & 3] : SEGMENT_CHECKSUM_UNKNOWN;
 }
 
-static void build_new(struct build *b, unsigned n, unsigned side, enum build_kind kind, uint8_t distance, struct segment *s) {
-    static const int32_t away[16] = {0,    0,     0,      0,       -1,      1,         -100,      100,
-                                     1000, -1000, 100000, -100000, 2000000, INT32_MAX, INT32_MIN, -2};
+static void build_new(struct build *b, unsigned n, unsigned side, enum build_kind kind,
+                      uint8_t distance, struct segment *s) {
+    static const int32_t away[16] = {0,       0,         0,         0,     -1,     1,
+                                     -100,    100,       1000,      -1000, 100000, -100000,
+                                     2000000, INT32_MAX, INT32_MIN, -2};
     uint32_t *next = &b->next[n][side];
     if (kind == BUILD_NEW_SYN)
         *next += 1000000;
@@ -139,7 +148,8 @@ static void build_new(struct build *b, unsigned n, unsigned side, enum build_kin
     if (kind == BUILD_DATA || kind == BUILD_DATA_FIN || kind == BUILD_SYN_DATA)
         s->payload = 100;
     uint32_t taken = s->payload + ((s->flags & SEGMENT_SYN) != 0) + ((s->flags & SEGMENT_FIN) != 0);
-    if ((distance & 15) < 4) /* elsewhere what is next stays: the octets are sent again, or a hole */
+    if ((distance & 15) <
+        4) /* elsewhere what is next stays: the octets are sent again, or a hole */
         *next = s->seq + taken + (kind == BUILD_PROBE);
 }
 

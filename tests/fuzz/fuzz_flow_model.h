@@ -1,9 +1,10 @@
 /*
- * What must hold of the tracker's events, whatever the segments: a naive model of each connection's pair of states.
+ * What must hold of the tracker's events, whatever the segments: a naive model of each connection's
+ * pair of states.
  *
- * A connection begins with CLOSED on both sides; each transition begins where the last one ended, changes
- * something, and never leads to LISTEN; client and server change places by cause `roles` only; time does not run
- * back; one connection record ends each, at once when both ends are CLOSED.
+ * A connection begins with CLOSED on both sides; each transition begins where the last one ended,
+ * changes something, and never leads to LISTEN; client and server change places by cause `roles`
+ * only; time does not run back; one connection record ends each, at once when both ends are CLOSED.
  */
 #ifndef TESTS_FUZZ_FLOW_MODEL_H
 #define TESTS_FUZZ_FLOW_MODEL_H
@@ -35,7 +36,8 @@ static void model_start(struct model *m) {
 }
 
 static bool model_same_ends(const struct event_flow *a, const struct event_flow *b, bool swapped) {
-    const uint8_t *client = swapped ? b->server : b->client, *server = swapped ? b->client : b->server;
+    const uint8_t *client = swapped ? b->server : b->client,
+                  *server = swapped ? b->client : b->server;
     return memcmp(a->client, client, 16) == 0 && memcmp(a->server, server, 16) == 0 &&
            a->client_port == (swapped ? b->server_port : b->client_port) &&
            a->server_port == (swapped ? b->client_port : b->server_port);
@@ -44,8 +46,9 @@ static bool model_same_ends(const struct event_flow *a, const struct event_flow 
 static struct model_connection *model_find(struct model *m, const struct event_flow *id) {
     for (size_t i = 0; i < m->n; i++) {
         const struct event_flow *o = &m->c[i].id;
-        if (m->c[i].live && o->family == id->family && o->scope == id->scope && o->first_ns == id->first_ns &&
-            o->ordinal == id->ordinal && (model_same_ends(o, id, false) || model_same_ends(o, id, true)))
+        if (m->c[i].live && o->family == id->family && o->scope == id->scope &&
+            o->first_ns == id->first_ns && o->ordinal == id->ordinal &&
+            (model_same_ends(o, id, false) || model_same_ends(o, id, true)))
             return &m->c[i];
     }
     return NULL;

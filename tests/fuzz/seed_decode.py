@@ -1,13 +1,20 @@
 #!/usr/bin/env python3
 """Writes the seed corpus of fuzz_decode: one small packet for each thing that the decode room tells apart.
 
-Output: files in corpus/fuzz_decode beside this script; the same octets at each run. A file is two octets (7 bits
-of octets cut in steps of 16, 9 bits of link type, as fuzz_decode.c reads them) and a packet.
+Output: files in corpus/fuzz_decode beside this script; the same octets at each run. A file is packets as
+fuzz_decode.c reads them: two octets (6 bits of octets cut in steps of 16, a bit for "another follows", 9 bits of link type),
+the length where another follows, and the packet. The captures in pcaps/ that hold tunnels are seeds as well.
 """
 import pathlib
 import struct
+import sys
 
-FOLDER = pathlib.Path(__file__).resolve().parent / "corpus" / "fuzz_decode"
+HERE = pathlib.Path(__file__).resolve().parent
+FOLDER = HERE / "corpus" / "fuzz_decode"
+PCAPS = HERE.parents[1] / "pcaps"
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE.parent / "tools"))
+import pcapfile  # noqa: E402
 SRC_4, DST_4 = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2))
 SRC_6 = bytes.fromhex("20010db8000000000000000000000001")
 DST_6 = bytes.fromhex("20010db8000000000000000000000002")
@@ -97,7 +104,7 @@ SEEDS = {
     "ipv6_first_fragment": (1, ethernet6(ipv6(fragment(1) + tcp6(payload=b"x" * 8), 44))),
     "ipv6_chain": (1, ethernet6(ipv6(CHAIN + tcp6(), 0))),
     "ipv6_segment_routing": (229, ipv6(bytes((6, 2, 4, 1, 0, 0, 0, 0)) + DST_6 + tcp6(), 43)),
-    "ipv6_jumbo_short": (1, ethernet6(ipv6(bytes((6, 0, 0xC2, 4, 0, 1, 0x11, 0x70)) + BIG, 0, 0)), 127),
+    "ipv6_jumbo_short": (1, ethernet6(ipv6(bytes((6, 0, 0xC2, 4, 0, 1, 0x11, 0x70)) + BIG, 0, 0)), 63),
     "ipv6_length_zero": (1, ethernet6(ipv6(BIG, 6, 0))),
     "ipv4_ah": (228, ipv4(AH + tcp(), 51)),
     "icmp_unreachable": (1, ethernet(ipv4(bytes((3, 3, 0, 0, 0, 0, 0, 0)) + ipv4(tcp())[:28], 1))),
@@ -120,11 +127,27 @@ SEEDS = {
 }
 
 
+def seed(packets):
+    """packets: [(link type, octets, how often 16 octets were cut off)]."""
+    out = b""
+    for i, (link, octets, cut) in enumerate(packets):
+        another = i + 1 < len(packets)
+        out += struct.pack(">H", cut << 10 | another << 9 | link) + (struct.pack(">H", len(octets)) if another else b"") + octets
+    return out
+
+
+def of_capture(path):
+    """The first packet of a capture in a tunnel, or all fragments of it."""
+    packets, link = pcapfile.read_pcap(path)
+    return [(link, octets, 0) for ts, octets, _ in packets if ts == packets[0][0]]
+
+
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, (link, packet, *cut) in SEEDS.items():
-        choice = (cut[0] if cut else 0) << 9 | link
-        (FOLDER / name).write_bytes(struct.pack(">H", choice) + packet)
+        (FOLDER / name).write_bytes(seed([(link, packet, cut[0] if cut else 0)]))
+    for path in sorted(PCAPS.glob("encap_*.pcap")):
+        (FOLDER / path.stem).write_bytes(seed(of_capture(path)))
 
 
 if __name__ == "__main__":

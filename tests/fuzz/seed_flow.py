@@ -44,6 +44,8 @@ SEQUENCES = {
     "time": (0, OPEN + ["c data t=14", "s data t=13", "c data t=0", "s data t=0", "c fin t=15 ask=1"]),
     "wrap": (0x40, OPEN + TALK * 3 + CLOSE),
     "odd": (0, OPEN + CLOSE + ["c odd o=3 t=4", "c odd o=0 t=4", "c odd o=1 t=4", "c odd o=255", "s odd o=18 t=6"]),
+    "many_steps": (0, ["c ack n=1", "s zero n=1 d=15 a=15", "c ack n=1 d=5", "s synack n=1 t=3", "c datafin n=1 d=7"]),
+    "refused_then_odd": (0, ["c syn", "s rstack t=2", "c odd o=3 t=5", "c odd o=0 t=5", "c odd o=1 t=5", "c ack t=5"]),
     "cap": (0x0D, ["c syn n=%d t=2" % i for i in range(100)] + ["s synack n=%d ask=2" % i for i in range(100)]),
     "cap_small": (0x0F, [line + " n=%d" % i for i in range(40) for line in OPEN]),
     "far_time": (0x31, OPEN + CLOSE + ["c syn n=1 t=9", "c ack n=1 t=11"]),

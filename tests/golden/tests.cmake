@@ -9,7 +9,7 @@ if(Python3_FOUND)
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
     set_tests_properties(golden_${case} PROPERTIES LABELS golden)
   endforeach()
-  foreach(script test_states test_records test_readme test_captures)
+  foreach(script test_states test_records test_readme test_captures test_encapsulations)
     add_test(NAME golden_${script}
              COMMAND ${Python3_EXECUTABLE} golden/${script}.py $<TARGET_FILE:spanwatch>
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})

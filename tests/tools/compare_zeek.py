@@ -2,8 +2,8 @@
 """Compare conn_state and history with what Zeek says of the same captures.
 
 Left out, and counted: rows without conn_state (tests that loaded only some scripts), histories with c or C (Zeek dropped
-packets for their checksum, and so knows less), connections that Zeek's own timers cut in two, and captures
-that need MPLS, PPPoE or a tunnel decoded. All else counts, also a row for which there is no connection of ours.
+packets for their checksum, and so knows less), and connections that Zeek's own timers cut in two. All else counts, also a
+row for which there is no connection of ours.
 """
 
 import collections
@@ -12,20 +12,12 @@ import sys
 import corpus
 
 
-def needs_decoding(capture, row):
-    """The reason why a row is of an encapsulation that is not asked for, or None."""
-    for word in ("mpls", "pppoe"):
-        if word in capture.name:
-            return word.upper()
-    return "tunnel" if row["tunnelled"] == "yes" else None
-
-
-def left_out(capture, row):
+def left_out(row):
     if row["conn_state"] is None:
         return "without conn_state"
     if "c" in row["history"].lower():
         return "c or C in history"
-    return needs_decoding(capture, row)
+    return None
 
 
 def cut_by_zeek(rows, connections):
@@ -104,7 +96,7 @@ class Comparison:
         self.rows += len(rows)
         by_pair = collections.defaultdict(list)
         for row in rows:
-            reason = left_out(capture, row)
+            reason = left_out(row)
             if reason:
                 self.left[reason] += 1
             else:

@@ -118,6 +118,63 @@ static void test_options_of_verbs(void **state) {
     assert_string_equal(o.config, "c");
 }
 
+#define PARSE_PROBE(o, error, ...)                                                                 \
+    parse(o, CLI_PROBE, (const char *const[]){__VA_ARGS__, NULL}, error)
+
+static void test_probe(void **state) {
+    (void)state;
+    struct cli_options o;
+    struct base_error error;
+    assert_int_equal(PARSE_PROBE(&o, &error, "-i", "eth0", "-ieth1", "--interface=any",
+                                 "--no-promisc", "--duration", "1.5"),
+                     0);
+    assert_int_equal(o.interface_count, 3);
+    assert_string_equal(o.interfaces[0], "eth0");
+    assert_string_equal(o.interfaces[1], "eth1");
+    assert_string_equal(o.interfaces[2], "any");
+    assert_int_equal(o.format, CLI_JSONL);
+    assert_int_equal(o.duration_ns, 1500000000);
+    assert_true(o.no_promisc);
+    assert_false(o.no_reopen);
+    assert_int_equal(o.snaplen, 0);
+    assert_null(o.user);
+    cli_options_free(&o);
+    assert_int_equal(o.interface_count, 0);
+    assert_int_equal(
+        PARSE_PROBE(&o, &error, "--snaplen", "96", "--ring-mib", "8", "--user", "u", "--no-reopen"),
+        0);
+    assert_int_equal(o.snaplen, 96);
+    assert_int_equal(o.ring_mib, 8);
+    assert_string_equal(o.user, "u");
+    assert_true(o.no_reopen);
+    cli_options_free(&o);
+}
+
+static void refuse_probe(const char *option, const char *value, const char *what, const char *why) {
+    struct cli_options o;
+    struct base_error error = {0};
+    assert_int_equal(PARSE_PROBE(&o, &error, option, value), -1);
+    assert_string_equal(error.what, what);
+    if (strstr(error.why, why) == NULL)
+        fail_msg("%s: \"%s\" has no \"%s\"", option, error.why, why);
+    cli_options_free(&o);
+}
+
+static void test_probe_refuses(void **state) {
+    (void)state;
+    refuse_probe("-i", NULL, "--interface", "needs a value");
+    refuse_probe("-i", "", "--interface", "empty");
+    refuse_probe("-x", NULL, "-x", "unknown option");
+    refuse_probe("--snaplen", "63", "--snaplen", "from 64 to 262144");
+    refuse_probe("--snaplen", "262145", "--snaplen", "from 64 to 262144");
+    refuse_probe("--ring-mib", "0", "--ring-mib", "from 1 to 2047");
+    refuse_probe("--workers", "65", "--workers", "from 1 to 64");
+    refuse_probe("--duration", "soon", "--duration", "seconds");
+    refuse_probe("--linger", "5", "--linger", "unknown option");
+    refuse_probe("--at", "now", "--at", "unknown option");
+    refuse("-i", "-i", "unknown option");
+}
+
 static void test_records(void **state) {
     (void)state;
     unsigned records;
@@ -265,6 +322,8 @@ int main(void) {
         cmocka_unit_test(test_both_styles_and_any_order),
         cmocka_unit_test(test_refused_options),
         cmocka_unit_test(test_options_of_verbs),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_probe_refuses),
         cmocka_unit_test(test_records),
         cmocka_unit_test(test_linger),
         cmocka_unit_test(test_at),

@@ -50,7 +50,11 @@ static void test_defaults(void **state) {
     assert_int_equal(c.host_count, 0);
     assert_int_equal(c.snapshot_period, 10);
     assert_string_equal(c.snapshot_members, "auto");
+    assert_string_equal(c.vlan, "keep");
+    assert_string_equal(c.tunnel, "keep");
     assert_string_equal(c.store_prefix, "spanwatch");
+    assert_int_equal(c.snaplen, 256);
+    assert_int_equal(c.promiscuous, 1);
     assert_int_equal(c.given, 0);
     cli_config_free(&c);
 }
@@ -73,9 +77,26 @@ static void test_shipped_file(void **state) {
     assert_int_equal(file.snapshot_period, defaults.snapshot_period);
     assert_int_equal(file.store_flush_ms, defaults.store_flush_ms);
     assert_string_equal(file.snapshot_members, defaults.snapshot_members);
+    assert_string_equal(file.vlan, defaults.vlan);
+    assert_string_equal(file.tunnel, defaults.tunnel);
     assert_string_equal(file.store_prefix, defaults.store_prefix);
+    assert_int_equal(file.snaplen, defaults.snaplen);
+    assert_int_equal(file.ring_mib, defaults.ring_mib);
+    assert_int_equal(file.timeout_ms, defaults.timeout_ms);
+    assert_int_equal(file.promiscuous, defaults.promiscuous);
     assert_int_equal(file.host_count, 0);
     cli_config_free(&file);
+}
+
+static void test_switch(void **state) {
+    (void)state;
+    struct cli_config c;
+    accept(&c, "{\"capture\":{\"promiscuous\":false}}", NULL, NULL);
+    assert_int_equal(c.promiscuous, 0);
+    cli_config_free(&c);
+    accept(&c, "{\"capture\":{\"promiscuous\":false}}", "capture.promiscuous=true", NULL);
+    assert_int_equal(c.promiscuous, 1);
+    cli_config_free(&c);
 }
 
 /* Every number of the table: its bounds are accepted and stored where they belong, the values
@@ -105,7 +126,7 @@ static void test_bounds_of_every_number(void **state) {
         }
         numbers++;
     }
-    assert_int_equal(numbers, 14);
+    assert_int_equal(numbers, 17);
 }
 
 static void test_set_overrides_the_file(void **state) {
@@ -177,6 +198,14 @@ static void test_faults_of_files(void **state) {
     refuse("{\"store\":{\"prefix\":\"\"}}", NULL, "t.json:1", "store.prefix: found \"\"");
     refuse("{\"store\":{\"prefix\":7}}", NULL, "t.json:1", "store.prefix: found 7");
     refuse("{\"snapshot\":{\"members\":\"aut\"}}", NULL, "t.json:1", "allowed is auto|always");
+    refuse("{\"capture\":{\"vlan\":\"all\"}}", NULL, "t.json:1",
+           "capture.vlan: found \"all\" (a string), allowed is keep|strip|innermost");
+    refuse("", "capture.tunnel=7", "--set capture.tunnel=7",
+           "capture.tunnel: found 7 (a whole number), allowed is keep|strip|innermost");
+    refuse("{\"capture\":{\"promiscuous\":1}}", NULL, "t.json:1",
+           "capture.promiscuous: found 1 (a whole number), allowed is true or false");
+    refuse("", "capture.promiscuous=yes", "--set capture.promiscuous=yes",
+           "allowed is true or false");
     refuse("{\"snapshot\":{\"members\":\"\"}}", NULL, "t.json:1", "allowed is auto|always");
     refuse("{\"snapshot\":{\"members\":\"auto|always\"}}", NULL, "t.json:1",
            "allowed is auto|always");
@@ -221,6 +250,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_shipped_file),
+        cmocka_unit_test(test_switch),
         cmocka_unit_test(test_bounds_of_every_number),
         cmocka_unit_test(test_set_overrides_the_file),
         cmocka_unit_test(test_hosts),

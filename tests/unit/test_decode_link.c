@@ -9,7 +9,7 @@ struct link_case {
     uint16_t link;
     uint8_t family;
     uint32_t n;
-    uint8_t octet[24];
+    uint8_t octet[48];
 };
 
 static const struct link_case link_cases[] = {
@@ -54,6 +54,58 @@ static const struct link_case link_cases[] = {
      4,
      16,
      {2, 0, 0, 0, 0, 5, 0, 10, 'e', 0, 0, 0, 0, 44, 0, 9}},
+    {"802.11 to an access point", 105, 4, 32, {0x08, 1, [24] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+    {"802.11 with QoS, from one", 105, 6, 34, {0x88, 2, [26] = 0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd}},
+    {"802.11 with QoS and HT control",
+     105,
+     4,
+     38,
+     {0x88, 0x82, [30] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+    {"802.11 between access points", 105, 4, 38, {0x08, 3, [30] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+    {"802.11, its control field swapped",
+     105,
+     4,
+     32,
+     {1, 0x08, [22] = 3, [24] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+    {"radiotap without a field",
+     127,
+     4,
+     40,
+     {[2] = 8, [8] = 0x08, 1, [32] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+    {"radiotap with flags, padded",
+     127,
+     4,
+     45,
+     {[2] = 9, [4] = 2, [8] = 0x20, 0x88, 1, [37] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+    {"radiotap, two words of bits",
+     127,
+     6,
+     46,
+     {[2] = 14,
+      [4] = 2,
+      [7] = 0x80,
+      [12] = 0,
+      [14] = 0x08,
+      1,
+      [38] = 0xaa,
+      0xaa,
+      3,
+      0,
+      0,
+      0,
+      0x86,
+      0xdd}},
+    {"PKTAP of Ethernet", 258, 4, 26, {12, [8] = 1, [24] = 8, 0}},
+    {"PKTAP of loopback", 149, 4, 18, {14, [14] = 2}},
+    {"PKTAP of raw IP", 258, 6, 12, {12, [8] = 12}},
+    {"DSA, untagged", 284, 4, 18, {[12] = 0, 8, 0, 20, 8, 0}},
+    {"EDSA, untagged", 285, 6, 22, {[12] = 0xda, 0xda, 0, 0, 0, 8, 0, 20, 0x86, 0xdd}},
+    {"MACsec, signed only", 1, 4, 22, {[12] = 0x88, 0xe5, 0, 0, 0, 0, 0, 1, 8, 0}},
+    {"MACsec with its sender's id",
+     1,
+     4,
+     30,
+     {[12] = 0x88, 0xe5, 0x20, 0, 0, 0, 0, 1, [28] = 8, 0}},
     {"Ethernet, 802.3 and SNAP", 1, 4, 22, {[13] = 48, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
     {"Ethernet, 802.1H", 1, 6, 22, {[13] = 68, 0xaa, 0xaa, 3, 0, 0, 0xf8, 0x86, 0xdd}},
     {"Ethernet, LLC's own number for IP", 1, 4, 17, {[13] = 43, 6, 6, 3}},
@@ -102,7 +154,7 @@ static void test_each_link_type_cut(void **state) {
 }
 
 static void test_unknown_link_type(void **state) {
-    static const uint16_t links[] = {2, 105, 127, 277, 65535};
+    static const uint16_t links[] = {2, 106, 128, 277, 286, 65535};
     struct build b = {.n = 0};
     struct segment s;
     put_ip_tcp(&b, 4);
@@ -119,6 +171,13 @@ static void test_frames_without_ip(void **state) {
         {"SNAP of another organisation", 1, 0, 22, {[13] = 48, 0xaa, 0xaa, 3, 0, 0, 0x0c, 8, 0}},
         {"SNAP with a length for a type", 1, 0, 22, {[13] = 48, 0xaa, 0xaa, 3, 0, 0, 0, 0, 9}},
         {"neither a length nor a type", 1, 0, 14, {[12] = 0x05, 0xdd}},
+        {"802.11, encrypted", 105, 0, 32, {0x08, 0x41, [24] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+        {"802.11, no data", 105, 0, 32, {0x48, 1, [24] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+        {"802.11, a beacon", 105, 0, 32, {0x80, 0, [24] = 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}},
+        {"802.11, several in one", 105, 0, 34, {0x88, 1, [24] = 0x80, 0, 0xaa, 0xaa, 3}},
+        {"PKTAP of PPP", 258, 0, 12, {12, [8] = 9}},
+        {"MACsec, encrypted", 1, 0, 22, {[12] = 0x88, 0xe5, 0x0c, 0, 0, 0, 0, 1, 8, 0}},
+        {"PPPoE discovery", 1, 0, 20, {[12] = 0x88, 0x63, 0x11, 9}},
         {"AppleTalk on NULL", 0, 0, 4, {16, 0, 0, 0}},
         {"PPP's LCP", 9, 0, 4, {0xff, 3, 0xc0, 0x21}},
         {"SLL of CAN", 113, 0, 16, {[14] = 0, 0x0c}},
@@ -161,6 +220,34 @@ static void test_802_3_length_bounds(void **state) {
     assert_tcp(&s, 4, 5);
 }
 
+static void test_headers_that_lie(void **state) {
+    static const struct link_case cases[] = {
+        {"radiotap shorter than itself", 127, 0, 8, {[2] = 7}},
+        {"PKTAP shorter than itself", 258, 0, 12, {11, [8] = 1}},
+        {"PKTAP longer than its packet", 258, 0, 12, {0xff, 0xff, 0xff, 0x7f, [8] = 1}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct build b = {.n = 0};
+        struct segment s;
+        put(&b, cases[i].octet, cases[i].n);
+        put_ip_tcp(&b, 4);
+        enum decode_verdict verdict = decode_build(*state, cases[i].link, &b, &s);
+        if (verdict != DECODE_MALFORMED)
+            fail_msg("%s: verdict %d", cases[i].name, verdict);
+    }
+}
+
+/* The later parts of a frame that radio cut in several have no header of their own. */
+static void test_radio_fragment(void **state) {
+    struct build b = {.n = 0};
+    struct segment s;
+    put(&b, "\x08\x01", 2);
+    put_fill(&b, 0, 20);
+    put(&b, "\x01\0\xaa\xaa\x03\0\0\0\x08\0", 10);
+    put_ip_tcp(&b, 4);
+    assert_int_equal(decode_build(*state, 105, &b, &s), DECODE_FRAGMENT);
+}
+
 static void test_nflog_attribute_too_short(void **state) {
     struct build b = {.n = 0};
     struct segment s;
@@ -177,6 +264,8 @@ int main(void) {
         DECODE_TEST(test_frames_without_ip),
         DECODE_TEST(test_short_frames_are_malformed),
         DECODE_TEST(test_802_3_length_bounds),
+        DECODE_TEST(test_headers_that_lie),
+        DECODE_TEST(test_radio_fragment),
         DECODE_TEST(test_nflog_attribute_too_short),
     };
     return cmocka_run_group_tests_name("decode: links", tests, NULL, NULL);

@@ -127,6 +127,64 @@ static void test_tag_cut(void **state) {
     assert_int_equal(decode_cut(*state, LINK_ETHERNET, &b, 1, &s), DECODE_TRUNCATED);
 }
 
+/* A segment in VLAN 100, VLAN 20, GRE, IPv4 in IPv4, behind VLAN 5 of a VXLAN tunnel. */
+static uint32_t tunnelled(struct decoder *d) {
+    struct build b = {.n = 0};
+    struct segment s;
+    put_ethernet(&b, TYPE_QINQ);
+    put_vlan(&b, 100, TYPE_VLAN);
+    put_vlan(&b, 20, TYPE_IPV4);
+    put_ipv4(&b, 17, 8 + 8 + 18 + 20 + 4 + 20 + 20 + 20);
+    put_u32(&b, 0xc00012b5);
+    put_u32(&b, (8 + 8 + 18 + 84) << 16);
+    put_u32(&b, 0x08000000);
+    put_u32(&b, 7 << 8);
+    put_ethernet(&b, TYPE_VLAN);
+    put_vlan(&b, 5, TYPE_IPV4);
+    put_ipv4(&b, 47, 4 + 20 + 20 + 20);
+    put_u32(&b, TYPE_IPV4);
+    put_ipv4(&b, 4, 20 + 20);
+    put_ipv4(&b, PROTOCOL_TCP, 20);
+    put_tcp(&b, SEGMENT_ACK);
+    assert_int_equal(decode_build(d, LINK_ETHERNET, &b, &s), DECODE_TCP);
+    assert_tcp(&s, 4, 0);
+    return s.scope;
+}
+
+/* Which layers count as identity. */
+static void test_identity(void **state) {
+    enum { V = DECODE_LAYER_VLAN, X = DECODE_LAYER_VXLAN, G = DECODE_LAYER_GRE };
+    enum { I = DECODE_LAYER_IPIP };
+    static const struct {
+        enum decode_identity vlan, tunnel;
+        uint8_t layers, kind[6];
+        uint32_t id[6];
+    } cases[] = {
+        {DECODE_KEEP, DECODE_KEEP, 6, {V, V, X, V, G, I}, {100, 20, 7, 5, 0, 0}},
+        {DECODE_KEEP, DECODE_INNERMOST, 4, {V, V, V, I}, {100, 20, 5, 0}},
+        {DECODE_KEEP, DECODE_STRIP, 3, {V, V, V}, {100, 20, 5}},
+        {DECODE_INNERMOST, DECODE_KEEP, 4, {X, V, G, I}, {7, 5, 0, 0}},
+        {DECODE_INNERMOST, DECODE_INNERMOST, 2, {V, I}, {5, 0}},
+        {DECODE_INNERMOST, DECODE_STRIP, 1, {V}, {5}},
+        {DECODE_STRIP, DECODE_KEEP, 3, {X, G, I}, {7, 0, 0}},
+        {DECODE_STRIP, DECODE_INNERMOST, 1, {I}, {0}},
+        {DECODE_STRIP, DECODE_STRIP, 0, {0}, {0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static const uint16_t five[] = {5};
+        decode_identify(*state, cases[i].vlan, cases[i].tunnel);
+        uint32_t id = tunnelled(*state);
+        const struct decode_scope *scope = decode_scope(*state, id);
+        assert_int_equal(id == 0, cases[i].layers == 0);
+        assert_int_equal(scope->layers, cases[i].layers);
+        for (unsigned k = 0; k < scope->layers; k++) {
+            assert_int_equal(scope->layer[k].kind, cases[i].kind[k]);
+            assert_int_equal(scope->layer[k].id, cases[i].id[k]);
+        }
+        assert_int_equal(scope_of(*state, five, 1) == 0, cases[i].vlan == DECODE_STRIP);
+    }
+}
+
 /* Ids are dense until the table is full; then newcomers share one, and those known keep theirs. */
 static void test_full_table(void **state) {
     static const uint16_t single[] = {4000}, again[] = {1, 3};
@@ -155,7 +213,8 @@ int main(void) {
         DECODE_TEST(test_stack_is_ordered), DECODE_TEST(test_priority_tag_is_no_layer),
         DECODE_TEST(test_tag_types),        DECODE_TEST(test_tag_before_llc_and_in_cooked),
         DECODE_TEST(test_deepest_stack),    DECODE_TEST(test_endless_priority_tags),
-        DECODE_TEST(test_tag_cut),          DECODE_TEST(test_full_table),
+        DECODE_TEST(test_tag_cut),          DECODE_TEST(test_identity),
+        DECODE_TEST(test_full_table),
     };
     return cmocka_run_group_tests_name("decode: scopes", tests, NULL, NULL);
 }

@@ -66,14 +66,44 @@ static inline int fixture_teardown(void **state) {
     return 0;
 }
 
-/* The scope id of a segment that bore these VLAN tags, outermost first: as in life, from a decoded
- * frame. */
-static inline uint32_t fixture_scope(struct fixture *f, const uint16_t *vlan, size_t n) {
-    static const uint8_t ip_tcp[40] = {0x45, 0, 0,  40, 0,    1,    0,    0,    64, 6,  0, 0, 10, 0,
-                                       0,    1, 10, 0,  0,    2,    0x9c, 0x40, 0,  80, 0, 0, 0,  1,
-                                       0,    0, 0,  0,  0x50, 0x02, 1,    0,    0,  0,  0, 0};
-    uint8_t frame[128] = {0}, *p = frame + 12;
+static const uint8_t fixture_ip_tcp[40] = {
+    0x45, 0,    0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10,   0,    0, 1, 10, 0, 0, 2,
+    0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0,  0, 0, 0, 0x50, 0x02, 1, 0, 0,  0, 0, 0};
+
+/* The scope id of the segment in an Ethernet frame: as in life, by decoding it. */
+static inline uint32_t fixture_decode(struct fixture *f, const uint8_t *frame, uint32_t length) {
     struct segment segment;
+    struct packet packet = {
+        .ts_ns = T0, .data = frame, .captured = length, .length = length, .link = 1};
+    assert_int_equal(decode_packet(f->decoder, &packet, &segment), DECODE_TCP);
+    assert_int_not_equal(segment.scope, 0);
+    return segment.scope;
+}
+
+/* The scope id of a segment in VLAN `inner`, in VXLAN 7 in GRE, in VLAN `outer` (both below 256).
+ */
+static inline uint32_t fixture_tunnel(struct fixture *f, uint8_t outer, uint8_t inner) {
+    enum { VXLAN_TO_END = 8 + 18 + 40, UDP_TO_END = 8 + VXLAN_TO_END };
+    const uint8_t headers[] = {/* Ethernet, VLAN, IPv4 of GRE */
+                               0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x81, 0, 0, outer, 8, 0, 0x45, 0,
+                               0, 20 + 4 + 20 + UDP_TO_END, 0, 1, 0, 0, 64, 47, 0, 0, 192, 0, 2, 1,
+                               192, 0, 2, 2,
+                               /* GRE, IPv4 of UDP */
+                               0, 0, 8, 0, 0x45, 0, 0, 20 + UDP_TO_END, 0, 1, 0, 0, 64, 17, 0, 0,
+                               192, 0, 2, 1, 192, 0, 2, 2,
+                               /* UDP, VXLAN */
+                               0xc0, 0, 0x12, 0xb5, 0, UDP_TO_END, 0, 0, 8, 0, 0, 0, 0, 0, 7, 0,
+                               /* Ethernet, VLAN */
+                               0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x81, 0, 0, inner, 8, 0};
+    uint8_t frame[sizeof headers + sizeof fixture_ip_tcp];
+    memcpy(frame, headers, sizeof headers);
+    memcpy(frame + sizeof headers, fixture_ip_tcp, sizeof fixture_ip_tcp);
+    return fixture_decode(f, frame, sizeof frame);
+}
+
+/* The scope id of a segment that bore these VLAN tags, outermost first. */
+static inline uint32_t fixture_scope(struct fixture *f, const uint16_t *vlan, size_t n) {
+    uint8_t frame[128] = {0}, *p = frame + 12;
     for (size_t i = 0; i < n; i++) {
         bool inner = i + 1 == n;
         *p++ = inner ? 0x81 : 0x88; /* 802.1Q, outside it 802.1ad */
@@ -83,13 +113,8 @@ static inline uint32_t fixture_scope(struct fixture *f, const uint16_t *vlan, si
     }
     *p++ = 0x08;
     *p++ = 0x00;
-    memcpy(p, ip_tcp, sizeof ip_tcp);
-    uint32_t length = (uint32_t)(p - frame) + (uint32_t)sizeof ip_tcp;
-    struct packet packet = {
-        .ts_ns = T0, .data = frame, .captured = length, .length = length, .link = 1};
-    assert_int_equal(decode_packet(f->decoder, &packet, &segment), DECODE_TCP);
-    assert_int_not_equal(segment.scope, 0);
-    return segment.scope;
+    memcpy(p, fixture_ip_tcp, sizeof fixture_ip_tcp);
+    return fixture_decode(f, frame, (uint32_t)(p - frame) + (uint32_t)sizeof fixture_ip_tcp);
 }
 
 /* A flow between two addresses given as text. */

@@ -135,6 +135,43 @@ static void test_vlan_text(void **state) {
     assert_string_equal(text, "4095.4095.4095.4095.4095.4095.4095.4095");
 }
 
+static void test_tunnel_text(void **state) {
+    (void)state;
+    static const char *const expected[] = {
+        [DECODE_LAYER_PPPOE] = "pppoe:1",   [DECODE_LAYER_PBB] = "pbb:1",
+        [DECODE_LAYER_GRE] = "gre:1",       [DECODE_LAYER_NVGRE] = "nvgre:1",
+        [DECODE_LAYER_EOIP] = "eoip:1",     [DECODE_LAYER_ERSPAN] = "erspan:1",
+        [DECODE_LAYER_VXLAN] = "vxlan:1",   [DECODE_LAYER_GENEVE] = "geneve:1",
+        [DECODE_LAYER_GTPU] = "gtpu:1",     [DECODE_LAYER_IPIP] = "ipip:1",
+        [DECODE_LAYER_TEREDO] = "teredo:1", [DECODE_LAYER_CAPWAP] = "capwap:1",
+    };
+    char text[RECORD_SCOPE_TEXT];
+    struct decode_scope s = {.layers = 1, .layer = {{DECODE_LAYER_VLAN, 20}}};
+    assert_int_equal(record_tunnel_text(&s, text), 0);
+    assert_string_equal(text, "");
+    for (size_t kind = 1; kind < sizeof expected / sizeof *expected; kind++) {
+        s = (struct decode_scope){.layers = 1, .layer = {{(uint8_t)kind, 1}}};
+        assert_int_equal(record_tunnel_text(&s, text), strlen(expected[kind]));
+        assert_string_equal(text, expected[kind]);
+        assert_int_equal(record_vlan_text(&s, text), 0);
+    }
+    s = (struct decode_scope){.layers = 4,
+                              .layer = {{DECODE_LAYER_VLAN, 100},
+                                        {DECODE_LAYER_GRE, 0},
+                                        {DECODE_LAYER_VXLAN, 7},
+                                        {DECODE_LAYER_VLAN, 20}}};
+    record_tunnel_text(&s, text);
+    assert_string_equal(text, "gre:0/vxlan:7");
+    record_vlan_text(&s, text);
+    assert_string_equal(text, "100.20");
+    s.layers = DECODE_MAX_LAYERS;
+    for (int i = 0; i < DECODE_MAX_LAYERS; i++) {
+        s.layer[i].kind = DECODE_LAYER_ERSPAN;
+        s.layer[i].id = UINT32_MAX;
+    }
+    assert_int_equal(record_tunnel_text(&s, text), 18 * DECODE_MAX_LAYERS - 1);
+}
+
 static void test_service(void **state) {
     struct fixture *x = *state;
     char buffer[SERVICE_NAME_MAX];
@@ -144,6 +181,8 @@ static void test_service(void **state) {
     assert_string_equal(record_service(&x->context, &f, buffer), "inner-twenty");
     f.scope = fixture_scope(x, (const uint16_t[]){20, 100}, 2);
     assert_string_equal(record_service(&x->context, &f, buffer), "https");
+    f.scope = fixture_tunnel(x, 100, 20); /* also where that is within a tunnel */
+    assert_string_equal(record_service(&x->context, &f, buffer), "inner-twenty");
     f.server_port = 50999;
     assert_string_equal(record_service(&x->context, &f, buffer), "tcp/50999");
 }
@@ -156,6 +195,7 @@ int main(void) {
         cmocka_unit_test(test_flow_id_outlives_roles),
         cmocka_unit_test(test_flow_id_tells_apart),
         cmocka_unit_test(test_vlan_text),
+        cmocka_unit_test(test_tunnel_text),
         cmocka_unit_test(test_service),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

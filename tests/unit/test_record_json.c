@@ -80,6 +80,25 @@ static void test_transition_of_a_timer_in_qinq(void **state) {
         "\"vlan\":\"100.20\"}\n");
 }
 
+/* `vlan` and `tunnel` at the end of a transition; before `inferred` in a connection; in no row. */
+static void test_tunnels(void **state) {
+    struct fixture *x = *state;
+    char out[RECORD_MAX + 1];
+    struct event t = transition(TCP_ESTABLISHED, TCP_SYN_RECEIVED, TCP_SYN_SENT, TCP_SYN_RECEIVED,
+                                TCP_CAUSE_ACK);
+    struct event c = fixture_connection(fixture_flow("10.0.0.1", 40000, "10.0.0.2", 50443));
+    t.flow.scope = c.flow.scope = fixture_tunnel(x, 100, 20);
+    t.transition.inferred = c.connection.inferred = TCP_INFERRED_GAP;
+    out[record_event_json(&x->context, &t, out)] = '\0';
+    assert_non_null(strstr(out, ",\"cause\":\"ack\",\"inferred\":\"gap\",\"vlan\":\"100.20\","
+                                "\"tunnel\":\"gre:0/vxlan:7\"}\n"));
+    out[record_event_json(&x->context, &c, out)] = '\0';
+    assert_non_null(strstr(out, ",\"missed_bytes\":0,\"vlan\":\"100.20\","
+                                "\"tunnel\":\"gre:0/vxlan:7\",\"inferred\":\"gap\"}\n"));
+    out[record_row_json(&x->context, &c, out)] = '\0';
+    assert_null(strstr(out, "vxlan"));
+}
+
 static void test_transition_in_ipv6(void **state) {
     struct event e = transition(TCP_ESTABLISHED, TCP_SYN_RECEIVED, TCP_SYN_SENT, TCP_SYN_RECEIVED,
                                 TCP_CAUSE_ACK);
@@ -319,6 +338,7 @@ int main(void) {
         cmocka_unit_test(test_transition_of_both),
         cmocka_unit_test(test_transition_of_roles),
         cmocka_unit_test(test_transition_of_a_timer_in_qinq),
+        cmocka_unit_test(test_tunnels),
         cmocka_unit_test(test_transition_in_ipv6),
         cmocka_unit_test(test_service_names_are_escaped),
         cmocka_unit_test(test_connection),

@@ -1,0 +1,228 @@
+/*
+ * The verb `probe`: interfaces in, records out, until it is told to end.
+ *
+ * Input: options, already understood. Output: records to --output, what was obtained and what goes
+ * wrong to standard error, an exit status. This file starts and ends a run; between lies
+ * probe_loop.c. The order of the start matters: all that needs rights first, then rights are
+ * dropped, then packets are read.
+ */
+#include "probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- before anything is opened ---- */
+
+static void apply_options(struct probe_job *job) {
+    const struct cli_options *o = job->options;
+    struct cli_config *c = &job->config;
+    if (o->snaplen != 0)
+        c->snaplen = o->snaplen;
+    if (o->ring_mib != 0)
+        c->ring_mib = o->ring_mib;
+    if (o->no_promisc)
+        c->promiscuous = 0;
+}
+
+static int check_options(const struct cli_options *o, struct base_error *error) {
+    struct cli_filter *filter;
+    if (o->file_count > 0)
+        return base_error_set(error, "probe", "found \"%s\"; interfaces are given with -i",
+                              o->files[0]);
+    if (o->interface_count == 0)
+        return base_error_set(error, "probe", "no interface given; -i eth0, or -i any for all");
+    if (o->format == CLI_REPORT)
+        return base_error_set(
+            error, "--format",
+            "a report is made of capture files, by read; allowed are jsonl, none");
+    if (o->filter == NULL)
+        return 0;
+    if (cli_filter_new(&filter, o->filter, error) != 0)
+        return -1;
+    cli_filter_free(filter);
+    return 0;
+}
+
+static int prepare(struct probe_job *job, struct base_error *error) {
+    const struct cli_options *o = job->options;
+    if (check_options(o, error) != 0)
+        return -1;
+    if (o->name != NULL)
+        snprintf(job->name, sizeof job->name, "%s", o->name);
+    else
+        cli_name_of_host(job->name);
+    if (cli_load_config(o, &job->config, error) != 0 || cli_check_files(o, error) != 0)
+        return -1;
+    apply_options(job);
+    job->services = cli_load_services(o, error);
+    return job->services != NULL ? 0 : -1;
+}
+
+/* ---- what needs rights ---- */
+
+static int open_captures(struct probe_job *job, struct base_error *error) {
+    const struct cli_options *o = job->options;
+    struct capture_live_options live = {.interfaces = (const char *const *)o->interfaces,
+                                        .count = o->interface_count,
+                                        .snaplen = job->config.snaplen,
+                                        .ring_mib = job->config.ring_mib,
+                                        .timeout_ms = job->config.timeout_ms,
+                                        .promiscuous = job->config.promiscuous != 0,
+                                        .filter = o->filter};
+    if (!o->no_reopen) {
+        live.gone = cli_opener_wake;
+        live.gone_context = &job->opener;
+    }
+    if (capture_live_open(job->capture, o->workers, &live, error) != 0)
+        return -1;
+    job->workers = o->workers;
+    return 0;
+}
+
+/*
+ * The main loop must not wait for who reads the output, and must not make a shared descriptor (a
+ * terminal, a pipe that others write to as well) non-blocking: so pipes and terminals are opened
+ * anew. Files never block; what cannot be opened anew is a socket, which the main loop makes
+ * non-blocking.
+ */
+static int open_own(int fd) {
+    char path[32];
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+        return dup(fd);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    return own >= 0 ? own : dup(fd);
+}
+
+static int open_lines(struct probe_job *job, struct base_error *error) {
+    if (cli_output_open(&job->output, job->options, error) != 0)
+        return -1;
+    if (job->output.file == NULL)
+        return 0;
+    job->fd = open_own(fileno(job->output.file));
+    if (job->fd < 0)
+        return base_error_set(error, job->output.name, "cannot be opened: %s", strerror(errno));
+    job->lines =
+        store_jsonl_new(&job->context[0], job->fd, job->output.name, job->options->records);
+    return job->lines != NULL ? 0 : base_error_set(error, job->output.name, "out of memory");
+}
+
+/* ---- workers ---- */
+
+static int init_workers(struct probe_job *job, struct base_error *error) {
+    struct cli_config share = job->config; /* borrows the lists */
+    uint32_t n = (uint32_t)job->workers;
+    share.max_flows = (job->config.max_flows + n - 1) / n;
+
+    job->worker = calloc(job->options->workers, sizeof *job->worker);
+    job->context = calloc(job->options->workers, sizeof *job->context);
+    if (job->worker == NULL || job->context == NULL)
+        return base_error_set(error, "worker", "out of memory");
+    for (size_t i = 0; i < job->workers; i++) {
+        struct cli_worker *w = &job->worker[i];
+        if (cli_worker_init(w, job->capture[i], &share, job->services, error) != 0)
+            return -1;
+        job->context[i] = (struct record_context){
+            .probe = job->name, .services = job->services, .decoder = w->pipe.decoder};
+    }
+    return 0;
+}
+
+static void tell_obtained(const struct probe_job *job) {
+    for (size_t i = 0; i < job->options->interface_count; i++) {
+        struct capture_live_obtained got;
+        capture_live_obtained(job->capture[0], i, &got);
+        base_warn("%s: capturing: link type %s, snaplen %u, ring %llu MiB for each of %zu workers, "
+                  "TPACKET_V%u, timeout %u ms, timestamps in %s, %s, filter %s",
+                  got.interface, got.link, got.snaplen, (unsigned long long)got.ring_octets >> 20,
+                  job->workers, got.tpacket, job->config.timeout_ms,
+                  got.nanoseconds ? "nanoseconds" : "microseconds",
+                  got.promiscuous ? "promiscuous" : "not promiscuous",
+                  job->options->filter != NULL ? job->options->filter : "none");
+        if (!decode_knows_link(got.link_type))
+            base_warn("%s: packets of this link type are not decoded", got.interface);
+    }
+}
+
+/*
+ * From all rights to none. The opener starts while CAP_NET_RAW is still there; what starts later
+ * has nothing to inherit.
+ */
+static int drop_rights(struct probe_job *job, struct base_error *error) {
+    bool reopen = !job->options->no_reopen;
+    if (daemon_become(job->options->user, reopen, error) != 0)
+        return -1;
+    if (reopen && cli_opener_start(&job->opener, job->capture, job->workers, error) != 0)
+        return -1;
+    daemon_drop_capabilities();
+    daemon_confine(DAEMON_PROBE);
+    return 0;
+}
+
+/* Signals are the main thread's: all others start with all of them blocked. */
+static int start_threads(struct probe_job *job, struct base_error *error) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int result = drop_rights(job, error);
+    for (size_t i = 0; i < job->workers && result == 0; i++)
+        result = cli_worker_start(&job->worker[i], error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+static int start_and_run(struct probe_job *job, struct base_error *error) {
+    daemon_notify_open(&job->notify);
+    if (open_captures(job, error) != 0 || init_workers(job, error) != 0 ||
+        open_lines(job, error) != 0)
+        return -1;
+    tell_obtained(job);
+    return probe_run(job, start_threads, error);
+}
+
+/* ---- the end ---- */
+
+static void finish(struct probe_job *job) {
+    for (size_t i = 0; i < job->workers && job->worker != NULL; i++)
+        cli_worker_stop(&job->worker[i]);
+    for (size_t i = 0; i < job->workers && job->worker != NULL; i++)
+        cli_worker_fini(&job->worker[i]);
+    cli_opener_stop(&job->opener);
+    capture_live_free(job->capture, job->workers);
+    store_jsonl_free(job->lines);
+    if (job->fd >= 0)
+        close(job->fd);
+    cli_output_close(&job->output, NULL);
+    daemon_notify_close(&job->notify);
+    sem_destroy(&job->opener.wanted);
+    free(job->worker);
+    free(job->context);
+    service_free(job->services);
+    service_free(job->retired);
+    cli_config_free(&job->config);
+}
+
+int cli_probe(const struct cli_options *o) {
+    static struct probe_job job; /* large, and one a process */
+    struct base_error error;
+    enum cli_status status = CLI_USAGE;
+    job = (struct probe_job){.options = o, .fd = -1, .notify = {.fd = -1}};
+    sem_init(&job.opener.wanted, 0, 0);
+    cli_config_init(&job.config);
+    if (prepare(&job, &error) != 0)
+        base_error_print(&error);
+    else if (start_and_run(&job, &error) != 0) {
+        base_error_print(&error);
+        status = CLI_FAILED;
+    } else {
+        status = job.failed ? CLI_FAILED : CLI_DONE;
+    }
+    finish(&job);
+    return status;
+}

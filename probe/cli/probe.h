@@ -1,0 +1,81 @@
+/*
+ * A run of `probe`: what its main loop works with.
+ *
+ * Threads: the main thread owns all of it but the inside of workers and opener. The main loop
+ * (libuv) never waits for anything but events: notes come through the workers' rings, output goes
+ * to a descriptor that is not waited for, and when that takes no more the rings fill and the
+ * workers shed.
+ */
+#ifndef CLI_PROBE_H
+#define CLI_PROBE_H
+
+/* libuv's header brings netinet/tcp.h along, whose TCP states are spelled as ours are; neither
+ * libuv nor we use anything of it, so it is left out by the guard that both glibc and musl give it.
+ */
+#define _NETINET_TCP_H 1
+#include <uv.h>
+
+#include "spanwatch/daemon.h"
+
+#include "opener.h"
+#include "output.h"
+#include "worker.h"
+
+/* The loop's handles. */
+struct probe_loop {
+    uv_loop_t loop;
+    uv_async_t notes; /* workers have put some */
+    uv_timer_t second, flush, limit, watchdog, ending;
+    uv_signal_t terminate, interrupt, reload;
+    uv_poll_t writable; /* only while output is blocked */
+};
+
+struct probe_job {
+    const struct cli_options *options;
+    struct cli_config config;
+    struct service_table *services, *retired; /* retired: workers may still look into it */
+    char name[CLI_NAME_MAX + 1];
+    struct cli_output output;
+    int fd;                    /* of the output, non-blocking where it could block; -1 for none */
+    struct store_jsonl *lines; /* NULL with --format none */
+
+    size_t workers;
+    struct capture_live *capture[CLI_WORKERS_MOST];
+    struct cli_worker *worker;      /* `workers` of them */
+    struct record_context *context; /* as many: each worker has its own decoder */
+    struct cli_opener opener;
+    struct daemon_notify notify;
+
+    struct probe_loop uv;
+    bool blocked;                             /* the output takes no more for now */
+    bool pollable;                            /* uv.writable watches the output */
+    uint64_t ts_ns;                           /* of the newest record written */
+    uint64_t lost_ns[CAPTURE_MAX_INTERFACES]; /* since when each gives nothing; 0: it does */
+    uint64_t gaps;                            /* gap records */
+    struct record_stats told;         /* the last stats record: drops since then make a gap */
+    uint64_t beats[CLI_WORKERS_MOST]; /* when the watchdog last looked */
+    bool stopping, failed;            /* failed: exit status 1 */
+    uint64_t deadline_ns;             /* of the end, by uv_hrtime() */
+};
+
+/* Starts the threads, once everything that they may wake or that needs rights is there. */
+typedef int probe_start(struct probe_job *job, struct base_error *error);
+
+/* Run until a signal, the duration, or a fault; everything is written then. -1 with `error` when it
+ * could not begin. */
+int probe_run(struct probe_job *job, probe_start *start, struct base_error *error);
+
+/* Begin the end; `failed` makes the exit status 1. */
+void probe_stop(struct probe_job *job, bool failed);
+
+/* Hand on what the workers have told, as far as the output takes it. True when all of it was. */
+bool probe_drain(struct probe_job *job);
+
+/* A stats record, and a gap record where packets were dropped since the last one. */
+void probe_tell_stats(struct probe_job *job);
+
+/* What is missing at the end: what the workers could not even say in a gap note (they have ended),
+ * and what interfaces would have given that are not back. */
+void probe_tell_missing(struct probe_job *job);
+
+#endif

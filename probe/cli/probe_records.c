@@ -1,0 +1,186 @@
+/*
+ * The main loop's records: notes of the workers, stats, gaps.
+ *
+ * Input: the workers' rings and counters. Output: JSON Lines, as far as the descriptor takes them
+ * without waiting. Of several workers the note with the earliest time goes first among those that
+ * have arrived; a worker that is late may still bring an earlier one.
+ */
+#include "probe.h"
+
+enum { ROUND = 8192 /* notes, before the loop looks at timers and signals */ };
+
+/* May a record be written now? When not, nothing is taken out of the rings, until the output is
+ * writable. */
+static bool has_room(struct probe_job *job) {
+    if (job->lines == NULL)
+        return true;
+    if (store_jsonl_is_full(job->lines))
+        store_jsonl_flush(job->lines);
+    job->blocked = store_jsonl_is_full(job->lines);
+    return !job->blocked;
+}
+
+static void write_gap(struct probe_job *job, const struct record_gap *gap) {
+    job->gaps++;
+    if (gap->ts_ns > job->ts_ns)
+        job->ts_ns = gap->ts_ns;
+    if (job->lines != NULL)
+        store_jsonl_gap(job->lines, gap);
+}
+
+/* ---- notes ---- */
+
+static void write_outage(struct probe_job *job, uint64_t from_ns, uint64_t to_ns) {
+    write_gap(job, &(struct record_gap){.ts_ns = to_ns,
+                                        .from_ns = from_ns,
+                                        .to_ns = to_ns,
+                                        .what = RECORD_GAP_PACKETS,
+                                        .why = "the interface was down or gone"});
+}
+
+/* An interface went, or came back. Every worker sees it; one tells. */
+static void tell_change(struct probe_job *job, const struct capture_live_change *c) {
+    job->lost_ns[c->number] = c->state == CAPTURE_LIVE_UP ? 0 : c->from_ns;
+    switch (c->state) {
+    case CAPTURE_LIVE_DOWN:
+        base_warn("%s: the interface is down; waiting for it", c->interface);
+        return;
+    case CAPTURE_LIVE_GONE:
+        if (job->options->no_reopen)
+            base_warn("%s: the interface is gone; ending, since --no-reopen was given",
+                      c->interface);
+        else
+            base_warn("%s: the interface is gone; waiting for it to come back", c->interface);
+        if (job->options->no_reopen)
+            probe_stop(job, true);
+        return;
+    case CAPTURE_LIVE_UP:
+        base_warn("%s: capturing again after %.3f s", c->interface,
+                  (double)(c->to_ns - c->from_ns) / (double)BASE_NS_PER_S);
+        write_outage(job, c->from_ns, c->to_ns);
+    }
+}
+
+static uint64_t time_of(const struct cli_note *n) {
+    switch (n->kind) {
+    case CLI_NOTE_EVENT:
+        return n->event.ts_ns;
+    case CLI_NOTE_GAP:
+        return n->gap.ts_ns;
+    default:
+        return 0; /* not a record: at once */
+    }
+}
+
+static void tell_note(struct probe_job *job, size_t worker, const struct cli_note *n) {
+    switch (n->kind) {
+    case CLI_NOTE_EVENT:
+        if (n->event.ts_ns > job->ts_ns)
+            job->ts_ns = n->event.ts_ns;
+        if (job->lines == NULL)
+            return;
+        store_jsonl_use(job->lines, &job->context[worker]);
+        store_jsonl_event(job->lines, &n->event);
+        return;
+    case CLI_NOTE_GAP:
+        write_gap(job, &n->gap);
+        return;
+    case CLI_NOTE_CHANGE:
+        if (worker == 0)
+            tell_change(job, &n->change);
+    }
+}
+
+/* The worker whose oldest note is the earliest; `workers` when there is none. */
+static size_t earliest(struct probe_job *job, const struct cli_note **note) {
+    size_t first = job->workers;
+    *note = NULL;
+    for (size_t i = 0; i < job->workers; i++) {
+        const struct cli_note *n = base_ring_first(job->worker[i].ring);
+        if (n == NULL || (*note != NULL && time_of(n) >= time_of(*note)))
+            continue;
+        first = i;
+        *note = n;
+    }
+    return first;
+}
+
+bool probe_drain(struct probe_job *job) {
+    const struct cli_note *note;
+    for (unsigned n = 0; n < ROUND; n++) {
+        size_t worker = earliest(job, &note);
+        if (note == NULL)
+            return true;
+        if (!has_room(job))
+            return false;
+        tell_note(job, worker, note);
+        base_ring_drop(job->worker[worker].ring);
+    }
+    return false;
+}
+
+static void tell_shed(struct probe_job *job, const struct cli_worker *w) {
+    for (int type = EVENT_TRANSITION; type <= EVENT_CONNECTION; type++) {
+        struct record_gap gap = cli_worker_shed_gap(&w->shed[type], (enum event_type)type);
+        if (gap.lost > 0 && has_room(job))
+            write_gap(job, &gap);
+    }
+}
+
+void probe_tell_missing(struct probe_job *job) {
+    struct record_stats end;
+    for (size_t i = 0; i < job->workers; i++)
+        tell_shed(job, &job->worker[i]);
+    cli_worker_stats(&job->worker[0], &end);
+    for (size_t i = 0; i < job->options->interface_count; i++)
+        if (job->lost_ns[i] != 0 && has_room(job))
+            write_outage(job, job->lost_ns[i],
+                         end.ts_ns > job->lost_ns[i] ? end.ts_ns : job->lost_ns[i]);
+}
+
+/* ---- stats ---- */
+
+/* All counters are numbers of 64 bits behind the time, so that they add up word by word. */
+static void add_stats(struct record_stats *sum, const struct record_stats *s) {
+    uint64_t *to = &sum->packets;
+    const uint64_t *from = &s->packets;
+    for (size_t i = 0; i < CLI_STATS_WORDS - 1; i++)
+        to[i] += from[i];
+    if (s->ts_ns > sum->ts_ns)
+        sum->ts_ns = s->ts_ns;
+}
+
+static void tell_drops(struct probe_job *job, const struct record_stats *s, uint64_t lost,
+                       const char *why) {
+    if (lost > 0)
+        write_gap(job, &(struct record_gap){.ts_ns = s->ts_ns,
+                                            .from_ns = job->told.ts_ns,
+                                            .to_ns = s->ts_ns,
+                                            .lost = lost,
+                                            .what = RECORD_GAP_PACKETS,
+                                            .why = why});
+}
+
+void probe_tell_stats(struct probe_job *job) {
+    struct record_stats sum = {.ts_ns = job->ts_ns};
+    if (!has_room(job))
+        return; /* counters go on: the next record has it all, and so has its gap */
+    for (size_t i = 0; i < job->workers; i++) {
+        struct record_stats s;
+        cli_worker_stats(&job->worker[i], &s);
+        add_stats(&sum, &s);
+    }
+    if (sum.ts_ns == 0)
+        return; /* no worker has looked around yet: there is no time */
+    if (job->told.ts_ns == 0)
+        job->told.ts_ns = sum.ts_ns;
+    tell_drops(job, &sum, sum.kernel_drops - job->told.kernel_drops,
+               "the kernel's ring of packets was full");
+    tell_drops(job, &sum, sum.interface_drops - job->told.interface_drops,
+               "dropped by the interface");
+    sum.gaps = job->gaps;
+    if (job->lines != NULL)
+        store_jsonl_stats(job->lines, &sum);
+    job->ts_ns = sum.ts_ns;
+    job->told = sum;
+}

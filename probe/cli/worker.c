@@ -1,0 +1,245 @@
+/*
+ * A worker's thread (worker.h): poll, batch, decode, track; and twice a blink the counters.
+ */
+#include "worker.h"
+
+#include <assert.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    RING_NOTES = 1 << 15,
+    TICK_MS = 100, /* the longest wait for packets: timers, stop and services are looked at then */
+    BEHIND_MS = 1000, /* of the wall clock while no packets come: they may still be on their way */
+    FINISH_MS = 2000, /* for open connections at the end */
+    REST_MS = 1000,   /* for packets that came before the end: many rings at full speed */
+    SLACK_MS = 50,
+    ROOM_WAIT_US = 500
+};
+
+static_assert(sizeof(struct record_stats) % sizeof(uint64_t) == 0, "published word by word");
+static_assert((int)EVENT_TRANSITION == 0 && (int)EVENT_CONNECTION == 1, "indexes of shed[]");
+
+static uint64_t clock_ns(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * BASE_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* ---- notes ---- */
+
+static bool put(struct cli_worker *w, const struct cli_note *note) {
+    w->told = true;
+    return base_ring_put(w->ring, note);
+}
+
+struct record_gap cli_worker_shed_gap(const struct cli_shed *shed, enum event_type type) {
+    return (struct record_gap){.ts_ns = shed->to_ns,
+                               .from_ns = shed->from_ns,
+                               .to_ns = shed->to_ns,
+                               .lost = shed->lost,
+                               .what = type == EVENT_TRANSITION ? RECORD_GAP_TRANSITIONS
+                                                                : RECORD_GAP_CONNECTIONS,
+                               .why = "more events than the output took"};
+}
+
+/* So much of the ring must be free before events are put again: gap notes stay few. */
+static size_t enough_room(const struct cli_worker *w) {
+    return base_ring_room(w->ring) / 4;
+}
+
+/* Enough room again? Then say what is missing, before anything else is put. */
+static bool resume(struct cli_worker *w) {
+    if (base_ring_free_items(w->ring) < enough_room(w))
+        return false;
+    for (int type = EVENT_TRANSITION; type <= EVENT_CONNECTION; type++) {
+        struct cli_note note = {.kind = CLI_NOTE_GAP,
+                                .gap = cli_worker_shed_gap(&w->shed[type], (enum event_type)type)};
+        if (note.gap.lost > 0)
+            put(w, &note);
+        w->shed[type] = (struct cli_shed){0};
+    }
+    w->shedding = false;
+    return true;
+}
+
+static void shed(struct cli_worker *w, const struct event *e) {
+    struct cli_shed *s = &w->shed[e->type];
+    if (s->lost++ == 0)
+        s->from_ns = e->ts_ns;
+    s->to_ns = e->ts_ns;
+    w->shed_total++;
+    w->shedding = true;
+}
+
+/* At the end nothing is captured any more, so that there is time to wait for the main loop. */
+static void wait_for_room(struct cli_worker *w, size_t items) {
+    const struct timespec pause = {.tv_nsec = ROOM_WAIT_US * 1000};
+    while (base_ring_free_items(w->ring) < items) {
+        if (clock_ns(CLOCK_MONOTONIC) >= w->end_ns)
+            return;
+        w->wake(w->wake_context);
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* The tracker's event_sink. */
+static void take_event(void *worker, const struct event *e) {
+    struct cli_worker *w = worker;
+    struct cli_note note = {.kind = CLI_NOTE_EVENT, .event = *e};
+    if (w->end_ns != 0)
+        wait_for_room(w, w->shedding ? enough_room(w) : 1);
+    if ((w->shedding && !resume(w)) || !put(w, &note))
+        shed(w, e);
+}
+
+static void tell_changes(struct cli_worker *w) {
+    struct cli_note note = {.kind = CLI_NOTE_CHANGE};
+    while (base_ring_free_items(w->ring) > 0 && capture_live_change(w->capture, &note.change))
+        put(w, &note);
+}
+
+/* ---- counters ---- */
+
+static void publish(struct cli_worker *w) {
+    struct record_stats s;
+    uint64_t word[CLI_STATS_WORDS];
+    cli_pipe_stats(&w->pipe, &s);
+    if (flow_now(w->pipe.tracker) > w->now_ns)
+        w->now_ns = flow_now(w->pipe.tracker);
+    s.ts_ns = w->now_ns;
+    s.kernel_drops = w->kernel_drops;
+    s.interface_drops = w->interface_drops;
+    s.store_lost = w->shed_total;
+    memcpy(word, &s, sizeof word);
+    for (size_t i = 0; i < CLI_STATS_WORDS; i++)
+        atomic_store_explicit(&w->stats[i], word[i], memory_order_relaxed);
+}
+
+void cli_worker_stats(const struct cli_worker *w, struct record_stats *s) {
+    uint64_t word[CLI_STATS_WORDS];
+    for (size_t i = 0; i < CLI_STATS_WORDS; i++)
+        word[i] = atomic_load_explicit(&w->stats[i], memory_order_relaxed);
+    memcpy(s, word, sizeof word);
+}
+
+/* ---- the loop ---- */
+
+/* No packets: the clock goes on without them. The tracker's begins with the first packet. */
+static void advance(struct cli_worker *w) {
+    uint64_t idle_ns = clock_ns(CLOCK_REALTIME) - BEHIND_MS * BASE_NS_PER_MS;
+    if (flow_now(w->pipe.tracker) != 0)
+        flow_advance(w->pipe.tracker, idle_ns);
+    if (idle_ns > w->now_ns)
+        w->now_ns = idle_ns;
+}
+
+/* What is due ten times a second, and once. */
+static void look_around(struct cli_worker *w, bool idle) {
+    uint64_t clock = clock_ns(CLOCK_MONOTONIC);
+    if (idle)
+        advance(w);
+    if (clock >= w->drops_ns) {
+        capture_live_drops(w->capture, &w->kernel_drops, &w->interface_drops);
+        w->drops_ns = clock + BASE_NS_PER_S;
+    }
+    if (clock >= w->publish_ns) {
+        if (w->shedding)
+            resume(w);
+        publish(w);
+        w->publish_ns = clock + TICK_MS * BASE_NS_PER_MS;
+    }
+}
+
+static bool take_batch(struct cli_worker *w, int timeout_ms) {
+    struct packet batch[CAPTURE_BATCH];
+    size_t n = capture_live_read(w->capture, batch, timeout_ms);
+    if (n > 0)
+        cli_pipe_take(&w->pipe, batch, n);
+    tell_changes(w);
+    return n > 0;
+}
+
+static void wake(struct cli_worker *w) {
+    if (w->told)
+        w->wake(w->wake_context);
+    w->told = false;
+}
+
+static void adopt_services(struct cli_worker *w) {
+    w->pipe.services = atomic_load_explicit(&w->services, memory_order_acquire);
+    atomic_store_explicit(&w->services_used, w->pipe.services, memory_order_release);
+}
+
+/* What had arrived before the end is in the kernel's ring; its last block comes when its timer runs
+ * out. */
+static void take_rest(struct cli_worker *w) {
+    uint64_t stop_ns = clock_ns(CLOCK_REALTIME), clock = clock_ns(CLOCK_MONOTONIC);
+    uint64_t until = clock + REST_MS * BASE_NS_PER_MS;
+    bool more = true;
+    for (; more && clock < until; clock = clock_ns(CLOCK_MONOTONIC)) {
+        more = take_batch(w, (int)w->timeout_ms + SLACK_MS) && flow_now(w->pipe.tracker) < stop_ns;
+        wake(w);
+    }
+    if (w->now_ns == 0)
+        advance(w); /* neither a packet nor a quiet moment so far: the counters need a time */
+    w->end_ns = clock + FINISH_MS * BASE_NS_PER_MS;
+}
+
+static void *work(void *worker) {
+    struct cli_worker *w = worker;
+    pthread_setname_np(pthread_self(), "worker");
+    while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+        adopt_services(w);
+        bool idle = !take_batch(w, TICK_MS);
+        look_around(w, idle);
+        wake(w);
+        atomic_fetch_add_explicit(&w->beats, 1, memory_order_relaxed);
+    }
+    take_rest(w);
+    if (flow_now(w->pipe.tracker) != 0)
+        flow_finish(w->pipe.tracker, 0);
+    capture_live_drops(w->capture, &w->kernel_drops, &w->interface_drops);
+    publish(w);
+    atomic_store_explicit(&w->done, true, memory_order_release);
+    w->wake(w->wake_context);
+    return NULL;
+}
+
+/* ---- for the main loop ---- */
+
+int cli_worker_init(struct cli_worker *w, struct capture_live *capture,
+                    const struct cli_config *config, const struct service_table *services,
+                    struct base_error *error) {
+    w->capture = capture;
+    w->timeout_ms = config->timeout_ms;
+    atomic_store(&w->services, services);
+    atomic_store(&w->services_used, services);
+    w->ring = base_ring_new(RING_NOTES, sizeof(struct cli_note));
+    if (w->ring == NULL)
+        return base_error_set(error, "worker", "out of memory");
+    if (cli_pipe_init(&w->pipe, NULL, error) != 0) /* the kernel filters */
+        return -1;
+    return cli_pipe_start(&w->pipe, config, services, take_event, w, error);
+}
+
+int cli_worker_start(struct cli_worker *w, struct base_error *error) {
+    int fault = pthread_create(&w->thread, NULL, work, w);
+    if (fault != 0)
+        return base_error_set(error, "worker", "cannot start a thread: %s", strerror(fault));
+    w->started = true;
+    return 0;
+}
+
+void cli_worker_stop(struct cli_worker *w) {
+    atomic_store_explicit(&w->stop, true, memory_order_relaxed);
+}
+
+void cli_worker_fini(struct cli_worker *w) {
+    if (w->started)
+        pthread_join(w->thread, NULL);
+    w->started = false;
+    cli_pipe_fini(&w->pipe);
+    base_ring_free(w->ring);
+    w->ring = NULL;
+}

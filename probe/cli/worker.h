@@ -1,0 +1,86 @@
+/*
+ * A worker: one thread that owns its sockets, its decoder and its flow table, and waits for nobody.
+ *
+ * Input: packets of its share of the interfaces. Output: notes to the main loop through a bounded
+ * ring, and counters through atomics. When the ring is full, events are counted and left out until
+ * a quarter of the ring is free, and a gap note then says what is missing. Time follows the
+ * packets; while none come it follows the wall clock, a second behind, so that timers run out.
+ */
+#ifndef CLI_WORKER_H
+#define CLI_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "spanwatch/capture_live.h"
+#include "spanwatch/ring.h"
+
+#include "pipe.h"
+
+/* What a worker tells the main loop. */
+enum cli_note_kind { CLI_NOTE_EVENT, CLI_NOTE_GAP, CLI_NOTE_CHANGE };
+
+struct cli_note {
+    enum cli_note_kind kind;
+    union {
+        struct event event;
+        struct record_gap gap;
+        struct capture_live_change change;
+    };
+};
+
+enum { CLI_STATS_WORDS = sizeof(struct record_stats) / sizeof(uint64_t) };
+
+/* Events that found no room, of one type. */
+struct cli_shed {
+    uint64_t lost, from_ns, to_ns;
+};
+
+struct cli_worker {
+    /* set by the starter */
+    struct capture_live *capture; /* borrowed */
+    struct cli_pipe pipe;
+    struct base_ring *ring; /* of struct cli_note */
+    void (*wake)(void *);   /* tells the main loop that there are notes; never waits */
+    void *wake_context;
+    uint32_t
+        timeout_ms; /* of the kernel's ring: so long a packet may still be on its way at the end */
+    pthread_t thread;
+    bool started;
+
+    /* between the threads */
+    _Atomic bool stop;
+    _Atomic bool done;                              /* the thread touches nothing any more */
+    _Atomic uint64_t beats;                         /* rounds of its loop: a sign of life */
+    _Atomic(const struct service_table *) services; /* what is to be used, and what is in use */
+    _Atomic(const struct service_table *) services_used;
+    _Atomic uint64_t stats[CLI_STATS_WORDS]; /* a struct record_stats, word by word */
+
+    /* the thread's own; the main loop's after `done` */
+    struct cli_shed shed[2]; /* by enum event_type */
+    bool shedding, told;     /* told: notes were put since the last wake */
+    uint64_t shed_total, kernel_drops, interface_drops;
+    uint64_t now_ns; /* the time of the counters: the tracker's, or the idle clock's */
+    uint64_t publish_ns, drops_ns, end_ns; /* monotonic clock: next time; end_ns: 0 while running */
+};
+
+/* A pipe and a ring for a capture. -1 with `error`; cli_worker_fini after either. */
+int cli_worker_init(struct cli_worker *w, struct capture_live *capture,
+                    const struct cli_config *config, const struct service_table *services,
+                    struct base_error *error);
+int cli_worker_start(struct cli_worker *w, struct base_error *error);
+
+/* The main loop: let it end. It hands on what is still in the kernel's ring and every open
+ * connection, then sets `done`; it waits for room in the ring, but no longer than a few seconds
+ * altogether. */
+void cli_worker_stop(struct cli_worker *w);
+
+/* The counters as last published (about every 100 ms). */
+void cli_worker_stats(const struct cli_worker *w, struct record_stats *s);
+
+/* A gap record for what was shed of one type. */
+struct record_gap cli_worker_shed_gap(const struct cli_shed *shed, enum event_type type);
+
+void cli_worker_fini(struct cli_worker *w); /* joins the thread */
+
+#endif

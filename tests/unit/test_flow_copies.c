@@ -1,0 +1,142 @@
+/*
+ * Copies of a packet: told from retransmissions by what a copy keeps, and by time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "probe/flow/tracker.h"
+
+#define MS BASE_NS_PER_MS
+
+static const struct segment first = {.ts_ns = 1000 * MS,
+                                     .src_port = 40000,
+                                     .dst_port = 443,
+                                     .seq = 1000,
+                                     .ack = 5000,
+                                     .payload = 100,
+                                     .window = 500,
+                                     .ip_id = 77,
+                                     .checksum = 4242,
+                                     .flags = SEGMENT_ACK,
+                                     .ttl = 64};
+
+static const struct flow_key key = {
+    .v4 = {0x0100000a, 0x0200000a}, .port = {40000, 443}, .family = 4};
+
+/* Is `second` taken for a copy of `one`? */
+static bool copy_of(struct segment one, struct segment second) {
+    struct copies *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    assert_false(copies_is_copy(c, &one, copies_signature(&one, &key)));
+    bool copy = copies_is_copy(c, &second, copies_signature(&second, &key));
+    free(c);
+    return copy;
+}
+
+static struct segment later(uint64_t ns) {
+    struct segment s = first;
+    s.ts_ns += ns;
+    return s;
+}
+
+static void the_same_octets_soon_after(void **state) {
+    (void)state;
+    assert_true(copy_of(first, later(0)));
+    assert_true(copy_of(first, later(1000)));
+    assert_true(copy_of(first, later(50 * MS)));
+}
+
+/* A router lowers the TTL, and nothing else. */
+static void behind_a_router(void **state) {
+    (void)state;
+    struct segment s = later(MS);
+    s.ttl = 63;
+    assert_true(copy_of(first, s));
+}
+
+static void too_late_for_a_copy(void **state) {
+    (void)state;
+    assert_false(copy_of(first, later(50 * MS + 1)));
+    assert_false(copy_of(first, later(200 * MS))); /* Linux's least RTO */
+}
+
+/* What any retransmission, or any other segment, changes. */
+static void another_segment(void **state) {
+    (void)state;
+    struct segment s = later(MS);
+#define DIFFERS(field, value)                                                                      \
+    s = later(MS);                                                                                 \
+    s.field = value;                                                                               \
+    assert_false(copy_of(first, s))
+    DIFFERS(ip_id, 78);
+    DIFFERS(checksum, 4243);
+    DIFFERS(seq, 1001);
+    DIFFERS(ack, 5001);
+    DIFFERS(payload, 99);
+    DIFFERS(window, 501);
+    DIFFERS(flags, SEGMENT_ACK | SEGMENT_FIN);
+#undef DIFFERS
+    s = later(MS);
+    s.src_port = first.dst_port;
+    s.dst_port = first.src_port;
+    assert_false(copy_of(first, s)); /* the other direction */
+}
+
+static void of_another_connection(void **state) {
+    (void)state;
+    struct flow_key other = key;
+    other.v4[0]++;
+    struct copies *c = calloc(1, sizeof *c);
+    struct segment s = later(1);
+    assert_non_null(c);
+    assert_false(copies_is_copy(c, &first, copies_signature(&first, &key)));
+    assert_false(copies_is_copy(c, &s, copies_signature(&s, &other)));
+    other = key;
+    other.scope = s.scope = 1; /* another VLAN */
+    assert_false(copies_is_copy(c, &s, copies_signature(&s, &other)));
+    free(c);
+}
+
+/* Without identification and timestamps a fast retransmission looks the same: only what follows at
+ * once is a copy. */
+static void nothing_to_tell_them_apart(void **state) {
+    (void)state;
+    struct segment one = first, s = later(3 * MS);
+    one.ip_id = s.ip_id = 0;
+    assert_true(copy_of(one, s));
+    s.ts_ns++;
+    assert_false(copy_of(one, s));
+    one.options = s.options = SEGMENT_OPT_TIMESTAMP;
+    assert_true(copy_of(one, s));
+}
+
+/* The time that counts is the first one's: copies do not follow one another for ever. */
+static void a_row_of_copies(void **state) {
+    (void)state;
+    struct copies *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    unsigned copies = 0;
+    for (uint64_t i = 0; i < 10; i++) {
+        struct segment s = later(i * 20 * MS);
+        copies += copies_is_copy(c, &s, copies_signature(&s, &key));
+    }
+    assert_int_equal(copies, 6); /* at 0, 60, 120 and 180 ms it is new */
+    free(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_octets_soon_after),
+        cmocka_unit_test(behind_a_router),
+        cmocka_unit_test(too_late_for_a_copy),
+        cmocka_unit_test(another_segment),
+        cmocka_unit_test(of_another_connection),
+        cmocka_unit_test(nothing_to_tell_them_apart),
+        cmocka_unit_test(a_row_of_copies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
