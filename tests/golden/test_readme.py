@@ -23,7 +23,10 @@ def blocks(text, language):
 def run(command, binary):
     """The output of a command, None when it failed (said then)."""
     script = re.sub(r"\bbuild/spanwatch\b", '"$SPANWATCH"', command)
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", script], cwd=ROOT, env=dict(os.environ, SPANWATCH=binary),
+    env = dict(os.environ, SPANWATCH=binary)
+    if " probe " in command: # confined by then, so that the leak checker's own process cannot start
+        env["ASAN_OPTIONS"] = "detect_leaks=0"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", script], cwd=ROOT, env=env,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     if done.returncode != 0 or not done.stdout.strip():
         print("%s\n    exit status %d, %d octets of output, standard error: %s"
@@ -47,6 +50,9 @@ def main(binary):
     commands = blocks(text, "sh")
     for command in commands:
         if command.startswith("scripts/"):
+            continue
+        if " probe " in command and os.geteuid() != 0:
+            print("not root, left out: %s" % command)
             continue
         output = run(command, binary)
         wrong += output is None
