@@ -32,9 +32,9 @@ void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g);
 void store_jsonl_stats(struct store_jsonl *j, const struct record_stats *s);
 /* Records from now on are of this context (live: each worker has a decoder of its own). */
 void store_jsonl_use(struct store_jsonl *j, const struct record_context *c);
-/* For one that must not wait, over a non-blocking descriptor: would one of the next four records have to; and
- * write what the descriptor takes now, true when nothing is left. The errno of the first write that
- * failed, 0 for none. */
+/* For one that must not wait, over a non-blocking descriptor: would one of the next four records
+ * have to; and write what the descriptor takes now, true when nothing is left. The errno of the
+ * first write that failed, 0 for none. */
 bool store_jsonl_is_full(const struct store_jsonl *j);
 bool store_jsonl_flush(struct store_jsonl *j);
 int store_jsonl_fault(const struct store_jsonl *j);

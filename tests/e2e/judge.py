@@ -8,8 +8,10 @@ for CLOSED_WINDOW after the flow's last packet or the socket's end, so that a re
 import bisect
 import ipaddress
 import json
-import struct
 from collections import Counter, defaultdict
+
+from pcapfile import read_pcap
+from tap import parse
 
 GUARD = 30_000_000
 TIMER_SLACK = 1_000_000_000
@@ -21,24 +23,11 @@ class Capture:
 
     def __init__(self, path):
         self.times = defaultdict(list)
-        with open(path, "rb") as f:
-            f.read(24)
-            while head := f.read(16):
-                seconds, ns, kept, _ = struct.unpack("<IIII", head)
-                flow = self._flow(f.read(kept))
-                if flow:
-                    self.times[flow].append(seconds * 10**9 + ns)
-
-    @staticmethod
-    def _flow(frame):
-        if frame[12:14] == b"\x08\x00" and frame[23] == 6:
-            tcp, source, target = 14 + (frame[14] & 15) * 4, frame[26:30], frame[30:34]
-        elif frame[12:14] == b"\x86\xdd" and frame[20] == 6:
-            tcp, source, target = 54, frame[22:38], frame[38:54]
-        else:
-            return None
-        ports = struct.unpack_from(">HH", frame, tcp)
-        return frozenset(((source, ports[0]), (target, ports[1])))
+        for ns, frame, _ in read_pcap(path)[0]:
+            tcp = parse(frame)
+            if tcp:
+                flow = frozenset(((tcp.source, tcp.source_port), (tcp.destination, tcp.destination_port)))
+                self.times[flow].append(ns)
 
 
 def endpoint(text):

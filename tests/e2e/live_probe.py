@@ -6,17 +6,18 @@ Both take their packets from the kernel's one copy, so that their stamps are ali
 """
 import json
 import os
+import select
 import signal
 import socket
-import struct
 import subprocess
 import time
 
+import pcapfile
+import tap
 from child import Child
-from hosts import Namespace, Unavailable, ip, sysctl
+from netns import Namespace, ip, sysctl_if_there
 
-ETH_P_ALL = 3
-SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33
 SNAPLEN = 256
 PR_CAPBSET_DROP, CAP_NET_RAW = 24, 13
 NAME = "live"
@@ -28,25 +29,19 @@ class Cable:
     """Two namespaces with a cable between them, and the server's loopback."""
 
     def __init__(self):
-        if os.geteuid() != 0:
-            raise Unavailable("live capture and network namespaces need root")
-        try:
-            self.server, self.client = Namespace.new(), Namespace.new()
-        except OSError as e:
-            raise Unavailable(f"no network namespace can be made: {e.strerror}") from e
+        self.server, self.client = Namespace(), Namespace()
         for host in (self.server, self.client):
             with host:
-                sysctl("ipv6/conf/all/disable_ipv6", 1)
-                sysctl("ipv6/conf/default/disable_ipv6", 1)
+                sysctl_if_there("net.ipv6.conf.all.disable_ipv6", 1)
+                sysctl_if_there("net.ipv6.conf.default.disable_ipv6", 1)
                 ip("link", "set", "lo", "up")
         self.plug("eth0")
 
     def plug(self, device):
         """A cable between two devices of this name, with the addresses of the hosts."""
         with self.server:
-            where = f"/proc/{os.getpid()}/fd/{self.client.fd}"
             ip("link", "add", device, "address", "02:00:00:00:78:02", "type", "veth",
-               "peer", "name", device, "address", "02:00:00:00:78:01", "netns", where)
+               "peer", "name", device, "address", "02:00:00:00:78:01", "netns", self.client.path())
         for name, host, other, mac in (("server", self.server, "client", 1), ("client", self.client, "server", 2)):
             with host:
                 ip("link", "set", device, "up")
@@ -84,47 +79,34 @@ class Recorder(Child):
 
     def main(self, control):
         with self.namespace:
-            tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        tap.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        tap.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE: nothing may be missing
-        tap.bind((self.device, ETH_P_ALL))
-        control.setblocking(False)
-        tap.settimeout(0.02)
+            device = tap.open_device(self.device, outgoing=True)
+        device.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)  # nothing may be missing
         self.ready()
-        frames = []
-        while True:
-            try:
-                octets, ancillary, _, _ = tap.recvmsg(65536, 64)
-                frames.append((octets[:SNAPLEN], len(octets), struct.unpack("qq", ancillary[0][2][:16])))
-            except TimeoutError:
-                if self._told_to_stop(control):
-                    break
+        packets, told = [], []
+        while control not in told:  # what came before the word to stop is in the socket by then
+            told = select.select([control, device], [], [])[0]
+            packets += [(ns, frame[:SNAPLEN], length) for ns, frame, length in tap.receive(device)]
         with open(self.path, "wb") as f:
-            f.write(struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, SNAPLEN, 1))
-            for octets, length, stamp in frames:
-                f.write(struct.pack("<IIII", *stamp, len(octets), length) + octets)
-
-    @staticmethod
-    def _told_to_stop(control):
-        try:
-            return control.recv(64) is not None
-        except BlockingIOError:
-            return False
+            f.write(pcapfile.pcap_octets(packets, snaplen=SNAPLEN))
 
 
 class Probe:
-    """spanwatch probe in the server's namespace, with its records as they come."""
+    """spanwatch probe in the server's namespace, with its records as they come. `manager` is the socket of the service
+    manager that it has, unless the environment names another."""
 
     def __init__(self, program, cable, folder, *options, output=None, without_net_raw=False, environment=None):
         self.path = os.path.join(folder, f"probe{time.monotonic_ns()}.jsonl")
         self.errors_path = self.path + ".err"
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.manager.bind(self.path + ".notify")
         self.started = time.monotonic()
         with open(self.errors_path, "wb") as errors, open(self.path, "wb") as records, cable.server:
             self.process = subprocess.Popen(
                 (program, "probe", "--name", NAME) + options, stdout=output or records, stderr=errors,
                 preexec_fn=self._drop_net_raw if without_net_raw else None,
-                env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", **(environment or {})})
-        self.status = None
+                env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "NOTIFY_SOCKET": self.path + ".notify",
+                     **(environment or {})})
+        self.status, self.closed = None, 0
 
     @staticmethod
     def _drop_net_raw():
@@ -147,18 +129,22 @@ class Probe:
         while not test():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise AssertionError(f"waited in vain for {what}; standard error: {self.errors()}")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def wait_until_capturing(self):
-        """Its first stats record says that its loop runs."""
-        self.wait_for("the first stats record", lambda: self.records("stats"))
+        """It tells the service manager when interfaces are open, rights are dropped and its loop runs."""
+        def ready():
+            try:
+                return self.manager.recv(100) == b"READY=1"
+            except BlockingIOError:
+                return False
+        self.wait_for("READY=1", ready)
 
     def wait_until_closed(self, connections):
-        """So many connections were there, and all are over."""
-        def over():
-            stats = self.records("stats")
-            return stats and stats[-1]["flows_total"] >= connections and stats[-1]["flows_open"] == 0
-        self.wait_for(f"the end of {connections} connections", over)
+        """So many connections, all that there were, are over; the last counters must say so too."""
+        self.closed = connections
+        self.wait_for(f"the end of {connections} connections",
+                      lambda: len(self.records("connection")) >= connections)
 
     def end(self, number=signal.SIGTERM):
         """Send the signal; the seconds until the end. `status` is the exit status then."""
@@ -171,6 +157,7 @@ class Probe:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self.manager.close()
 
 
 def threads_of(pid):

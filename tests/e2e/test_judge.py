@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Tests of the judge itself: a perfect probe gets 100 %, each kind of fault costs. No network, no clock."""
+import os
 import sys
 import unittest
 
 sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(os.path.dirname(HERE), "tools"))
 from judge import Capture, judge, read_transitions  # noqa: E402
 
 S = 10**9

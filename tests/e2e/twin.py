@@ -22,9 +22,12 @@ import time
 import traceback
 
 sys.dont_write_bytecode = True
-from hosts import ADDRESS, Network, Unavailable  # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(os.path.dirname(HERE), "tools"))  # behind this folder, whose wire.py is meant here
+from hosts import ADDRESS, Network  # noqa: E402
 from judge import Capture, Verdict, judge, read_transitions  # noqa: E402
 from lives import LIVES, Stage  # noqa: E402
+from netns import Unavailable  # noqa: E402
 from sampler import STATE, Sampler  # noqa: E402
 from wire import Wire  # noqa: E402
 

@@ -1,63 +1,40 @@
 """The wire between the hosts: forwards every frame, writes down what passes, and loses or delays what it is told to.
 
-A process of its own. The tap lies in its middle: a frame lost `before` it is never captured, one lost `after` it
-is. Frames bear the kernel's time of their arrival and are written as a classic pcap file (nanoseconds) when the wire
-stops.
+The tap lies in its middle: a frame lost `before` it is never captured, one lost `after` it is. Frames bear the kernel's
+time of their arrival and are written as a classic pcap file (nanoseconds) when the wire stops.
+
+It is a process with a priority, told its rules by a socket: what it records is compared with samples taken every few
+milliseconds, and the threads of the lives would hold it up. tests/tools/wire.py, which makes captures, is a thread
+instead, for there a function judges each frame. What both do is in tests/tools/tap.py.
 """
-import heapq
 import json
-import select
-import socket
 import struct
 import time
 
+import pcapfile
+import tap
 from child import Child
 from hosts import ADDRESS, MAC
 
-SO_TIMESTAMPNS = 35
-ETH_P_ALL = 3
-PACKET_OUTGOING = 4
 SNAPLEN = 128
-FIN, SYN, RST, ACK = 1, 2, 4, 16
 
 
-def kind_of(frame):
-    """(ports, kind) of a TCP frame; kind is syn, synack, rst, fin, data or ack; (None, None) of others."""
-    if frame[12:14] == b"\x08\x00" and frame[23] == 6:
-        start, end = 14 + (frame[14] & 15) * 4, 14 + struct.unpack_from(">H", frame, 16)[0]
-    elif frame[12:14] == b"\x86\xdd" and frame[20] == 6:
-        start, end = 54, 54 + struct.unpack_from(">H", frame, 18)[0]
-    else:
-        return None, None
-    flags = frame[start + 13]
-    if flags & SYN:
-        kind = "synack" if flags & ACK else "syn"
-    elif flags & RST:
-        kind = "rst"
-    elif flags & FIN:
-        kind = "fin"
-    else:
-        kind = "data" if end - start > (frame[start + 12] >> 4) * 4 else "ack"
-    return struct.unpack_from(">HH", frame, start), kind
-
-
-def checksum(octets):
-    total = sum(struct.unpack(f">{len(octets) // 2}H", octets))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+def kind_of(tcp):
+    """syn, synack, rst, fin, data or ack."""
+    if tcp.flags & tap.SYN:
+        return "synack" if tcp.flags & tap.ACK else "syn"
+    if tcp.flags & tap.RST:
+        return "rst"
+    if tcp.flags & tap.FIN:
+        return "fin"
+    return "data" if tcp.payload else "ack"
 
 
 def forged_syn(port):
     """A SYN to the server from an address where nobody is (IPv4)."""
-    source, target = (socket.inet_aton(ADDRESS[h][4]) for h in ("nobody", "server"))
-    tcp = struct.pack(">HHIIBBHHH", 40000, port, 1000, 0, 5 << 4, SYN, 64240, 0, 0)
-    pseudo = source + target + struct.pack(">HH", 6, len(tcp))
-    tcp = tcp[:16] + struct.pack(">H", checksum(pseudo + tcp)) + tcp[18:]
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0, source, target)
-    head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
-    macs = b"".join(bytes.fromhex(MAC[h].replace(":", "")) for h in ("server", "nobody"))
-    return macs + b"\x08\x00" + head + tcp
+    tcp = struct.pack(">HHIIBBHHH", 40000, port, 1000, 0, 5 << 4, tap.SYN, 64240, 0, 0)
+    ip = pcapfile.ip_packet(ADDRESS["nobody"][4], ADDRESS["server"][4], pcapfile.TCP, tcp, ip_id=1)
+    return pcapfile.ethernet(ip, *(bytes.fromhex(MAC[h].replace(":", "")) for h in ("nobody", "server")))
 
 
 class Wire(Child):
@@ -82,32 +59,14 @@ class Wire(Child):
     # ---- below: in the process of its own
 
     def main(self, control):
-        self.rules, self.count, self.held, self.frames = {}, 0, [], []
+        self.rules, self.count, self.packets = {}, 0, []
         with self.middle:
-            self.ports = {"client": self._port("c0"), "server": self._port("s0")}
+            self.carrier = tap.Carrier("c0", "s0", self._decide)
         self.lines = control.makefile("rw", encoding="ascii")
         self.ready()
-        names = {s: host for host, s in self.ports.items()}
-        while True:
-            wait = max(0.0, self.held[0][0] - time.monotonic()) if self.held else None
-            for s in select.select([control, *names], [], [], wait)[0]:
-                if s is not control:
-                    self._frames(s, names[s])
-                elif not self._command():
-                    self._write()
-                    return
-            while self.held and self.held[0][0] <= time.monotonic():
-                _, _, host, frame = heapq.heappop(self.held)
-                self.ports[host].send(frame)
-
-    @staticmethod
-    def _port(device):
-        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        s.bind((device, ETH_P_ALL))
-        s.setblocking(False)
-        return s
+        self.carrier.run(control, self._command)
+        with open(self.path, "wb") as f:
+            f.write(pcapfile.pcap_octets(sorted(self.packets, key=lambda p: p[0]), snaplen=SNAPLEN))
 
     def _command(self):
         command = json.loads(self.lines.readline() or '{"stop": true}')
@@ -119,43 +78,24 @@ class Wire(Child):
         elif "remove" in command:
             self.rules.pop(command["remove"], None)
         elif "inject" in command:
-            self._pass("client", forged_syn(command["inject"]), time.clock_gettime_ns(time.CLOCK_REALTIME))
+            frame = forged_syn(command["inject"])
+            self.carrier.carry("client", (time.clock_gettime_ns(time.CLOCK_REALTIME), frame, len(frame)))
         self.lines.write(f"{self.count}\n")
         self.lines.flush()
         return True
 
-    def _frames(self, s, sender):
-        while True:
-            try:
-                frame, ancillary, _, address = s.recvmsg(65536, 64)
-            except BlockingIOError:
-                return
-            if address[2] == PACKET_OUTGOING:
-                continue
-            stamp = next(struct.unpack("qq", d[:16]) for level, kind, d in ancillary if kind == SO_TIMESTAMPNS)
-            self._pass(sender, frame, stamp[0] * 10**9 + stamp[1])
-
-    def _pass(self, sender, frame, ns):
-        ports, kind = kind_of(frame)
-        rules = [r for r in self.rules.values()
-                 if ports and r["port"] in ports and r["sender"] in (None, sender) and kind in (r["kinds"] or [kind])]
-        actions = {r["action"]: r for r in rules}
+    def _decide(self, sender, packet):
+        tcp = tap.parse(packet[1])
+        actions = {r["action"]: r for r in self.rules.values() if tcp and self._meant(r, sender, tcp)}
         if "lose_before" in actions:
-            return
+            return None
         if "hide" not in actions:
-            self.frames.append((ns, len(frame), frame[:SNAPLEN]))
+            self.packets.append(packet)
         if "lose_after" in actions:
-            return
-        receiver = "server" if sender == "client" else "client"
-        if "delay" in actions:
-            due = time.monotonic() + actions["delay"]["seconds"]
-            heapq.heappush(self.held, (due, len(self.frames), receiver, frame))
-        else:
-            self.ports[receiver].send(frame)
+            return None
+        return actions["delay"]["seconds"] if "delay" in actions else 0
 
-    def _write(self):
-        self.frames.sort(key=lambda f: f[0])
-        with open(self.path, "wb") as f:
-            f.write(struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, SNAPLEN, 1))
-            for ns, length, octets in self.frames:
-                f.write(struct.pack("<IIII", ns // 10**9, ns % 10**9, len(octets), length) + octets)
+    @staticmethod
+    def _meant(rule, sender, tcp):
+        return (rule["port"] in (tcp.source_port, tcp.destination_port) and rule["sender"] in (None, sender) and
+                (rule["kinds"] is None or kind_of(tcp) in rule["kinds"]))

@@ -10,7 +10,8 @@ import struct
 import time
 
 import netns
-from wire import ACK, FIN, LOST_AFTER_TAP, LOST_BEFORE_TAP, PASS, SYN, UNSEEN
+from tap import ACK, FIN, SYN
+from wire import LOST_AFTER_TAP, LOST_BEFORE_TAP, PASS, UNSEEN
 
 CLIENTS = ["192.0.2.1", "2001:db8::1"]
 SERVERS = ["192.0.2.2", "2001:db8::2"]
@@ -68,12 +69,12 @@ def close(first, second):
     time.sleep(SETTLE)
 
 
-def lose(lab, verdict, times, direction, wanted):
-    """Lose the first `times` segments of a direction of which wanted(Tcp) is true."""
+def lose(lab, verdict, times, sender, wanted):
+    """Lose the first `times` segments of a sender of which wanted(Tcp) is true."""
     left = [times]
 
-    def judge(way, tcp):
-        if way != direction or tcp is None or left[0] == 0 or not wanted(tcp):
+    def judge(who, tcp):
+        if who != sender or tcp is None or left[0] == 0 or not wanted(tcp):
             return PASS
         left[0] -= 1
         return verdict
@@ -149,7 +150,7 @@ def syn_unanswered(lab):
 
 @situation("The first SYN passes the tap and is lost beyond it; the retried one is answered: one connection, not two.")
 def syn_retransmit(lab):
-    lose(lab, LOST_AFTER_TAP, 1, "c>s", lambda t: t.flags & SYN)
+    lose(lab, LOST_AFTER_TAP, 1, "client", lambda t: t.flags & SYN)
     c, s = pair(lab)
     exchange(c, s)
     close(c, s)
@@ -158,7 +159,7 @@ def syn_retransmit(lab):
 @situation("The handshake's last ACK is lost beyond the tap: the SYN-ACK is retransmitted, which proves that the server "
            "stayed in SYN_RECEIVED.")
 def syn_ack_retransmit(lab):
-    lose(lab, LOST_AFTER_TAP, 1, "c>s", lambda t: t.flags & ACK)
+    lose(lab, LOST_AFTER_TAP, 1, "client", lambda t: t.flags & ACK)
     c, s = pair(lab)
     exchange(c, s)
     close(c, s)
@@ -222,7 +223,7 @@ def rst_unread(lab):
 def fin_retransmit(lab):
     c, s = pair(lab)
     exchange(c, s)
-    lose(lab, LOST_AFTER_TAP, 2, "c>s", lambda t: t.flags & FIN)
+    lose(lab, LOST_AFTER_TAP, 2, "client", lambda t: t.flags & FIN)
     close(c, s)
 
 
@@ -230,9 +231,9 @@ def fin_retransmit(lab):
            "it (seen once, out of order).")
 def data_retransmit(lab):
     c, s = pair(lab)
-    lose(lab, LOST_AFTER_TAP, 1, "c>s", lambda t: t.payload)
+    lose(lab, LOST_AFTER_TAP, 1, "client", lambda t: t.payload)
     send(c, s, 300)
-    lose(lab, LOST_BEFORE_TAP, 1, "s>c", lambda t: t.payload)
+    lose(lab, LOST_BEFORE_TAP, 1, "server", lambda t: t.payload)
     send(s, c, 10000)
     close(c, s)
 
@@ -270,7 +271,7 @@ def keepalive_dead(lab):
     exchange(c, s)
     time.sleep(SETTLE)
     _keepalive(c)
-    lab.wire.judge = lambda way, tcp: LOST_AFTER_TAP if way == "c>s" else PASS
+    lab.wire.judge = lambda sender, tcp: LOST_AFTER_TAP if sender == "client" else PASS
     time.sleep(4.5)
 
 
@@ -289,7 +290,7 @@ def midstream(lab):
 def gap(lab):
     c, s = pair(lab)
     exchange(c, s)
-    lose(lab, UNSEEN, 5, "s>c", lambda t: t.payload)
+    lose(lab, UNSEEN, 5, "server", lambda t: t.payload)
     for _ in range(10):
         send(s, c, 400)
         time.sleep(0.01)

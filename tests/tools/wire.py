@@ -1,45 +1,23 @@
-"""Two hosts and the wire between them, with a tap: real kernels' TCP for captures and end-to-end tests.
+"""Two hosts and the wire between them, with a tap: real kernels' TCP for captures.
 
     client host (eth0) --- c0 [ wire: tap, then delay ] s0 --- (eth0) server host
 
-The wire forwards frames in user space, which stands in for tc-netem (many kernels lack it) and can do what that cannot:
-lose a chosen frame before the tap (unseen) or after it (seen, but never received). Frames bear the kernel's own receive
-stamps in nanoseconds. Everything lives in unnamed namespaces and ends with the process. Needs root.
+Frames bear the kernel's own receive stamps in nanoseconds. Everything lives in unnamed namespaces and ends with the
+process. Needs root.
+
+tests/e2e/wire.py is another wire, and stays one: this one is a thread, so that a situation can judge each frame by a
+function of its own; that one is a process with a priority, told rules by a socket, for what it records is compared with
+samples taken every few milliseconds while many threads are at work. What both do is in tap.py.
 """
-import heapq
-import itertools
 import os
-import select
 import socket
-import struct
 import threading
-import time
-from collections import namedtuple
 
 import netns
-import pcapfile
-
-ETH_P_ALL = 3
-SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC, PACKET_IGNORE_OUTGOING = 263, 1, 1, 23
-SO_TIMESTAMPNS = 35
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+import tap
 
 # What a judge may say of a frame.
 PASS, LOST_BEFORE_TAP, LOST_AFTER_TAP, UNSEEN = range(4)
-
-Tcp = namedtuple("Tcp", "flags payload source_port destination_port")
-
-
-def parse(frame):
-    """The TCP segment in an Ethernet frame of these hosts, or None."""
-    if frame[12:14] == b"\x08\x00" and frame[23] == pcapfile.TCP:
-        at, end = 14 + (frame[14] & 15) * 4, 14 + struct.unpack_from(">H", frame, 16)[0]
-    elif frame[12:14] == b"\x86\xdd" and frame[20] == pcapfile.TCP:
-        at, end = 54, 54 + struct.unpack_from(">H", frame, 18)[0]
-    else:
-        return None
-    source, destination = struct.unpack_from(">HH", frame, at)
-    return Tcp(frame[at + 13], end - at - (frame[at + 12] >> 4) * 4, source, destination)
 
 
 def is_icmp_error(frame):
@@ -48,86 +26,38 @@ def is_icmp_error(frame):
            (frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] < 128)
 
 
-def _open(device):
-    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    s.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    s.bind((device, ETH_P_ALL))
-    membership = struct.pack("iHH8s", socket.if_nametoindex(device), PACKET_MR_PROMISC, 0, b"")
-    s.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
-    s.setblocking(False)
-    return s
-
-
 class Wire(threading.Thread):
-    """Forwards and records. `judge(direction, Tcp or None)` is asked of each frame; direction is "c>s" or "s>c"."""
+    """Forwards and records. `judge(sender, Tcp or None)` is asked of each frame; the sender is "client" or "server"."""
 
     def __init__(self, client_device, server_device, delay):
         super().__init__(daemon=True)
-        client, server = _open(client_device), _open(server_device)
-        self.sides = {client: ("c>s", server), server: ("s>c", client)}
+        self.carrier = tap.Carrier(client_device, server_device, self._decide)
         self.delay = delay
-        self.judge = lambda direction, tcp: PASS
+        self.judge = lambda sender, tcp: PASS
         self.recording = True
         self.packets = []
-        self._waiting, self._order = [], itertools.count()
         self._wake, self._waker = os.pipe()
 
     def run(self):
-        while True:
-            wait = max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
-            ready, _, _ = select.select(list(self.sides) + [self._wake], [], [], wait)
-            if self._wake in ready:
-                return
-            for s in self.sides:
-                if s in ready:
-                    self._receive(s)
-            while self._waiting and self._waiting[0][0] <= time.monotonic():
-                _, _, out, frame = heapq.heappop(self._waiting)
-                out.send(frame)
+        self.carrier.run(self._wake, lambda: False)
 
-    def _receive(self, s):
-        direction, out = self.sides[s]
-        while True:
-            try:
-                frame, extra, _, _ = s.recvmsg(65536, 64)
-            except BlockingIOError:
-                return
-            seconds, nanoseconds = next(struct.unpack("qq", d[:16]) for _, kind, d in extra if kind == SO_TIMESTAMPNS)
-            verdict = self.judge(direction, parse(frame))
-            if verdict == LOST_BEFORE_TAP:
-                continue
-            if verdict != UNSEEN and self.recording and (parse(frame) or is_icmp_error(frame)):
-                self.packets.append((seconds * 10**9 + nanoseconds, frame, len(frame)))
-            if verdict != LOST_AFTER_TAP:
-                heapq.heappush(self._waiting, (time.monotonic() + self.delay, next(self._order), out, frame))
+    def _decide(self, sender, packet):
+        tcp = tap.parse(packet[1])
+        verdict = self.judge(sender, tcp)
+        if verdict == LOST_BEFORE_TAP:
+            return None
+        if verdict != UNSEEN and self.recording and (tcp or is_icmp_error(packet[1])):
+            self.packets.append(packet)
+        return None if verdict == LOST_AFTER_TAP else self.delay
 
     def finish(self):
         """End forwarding; the packets recorded, in the order of time."""
         os.write(self._waker, b"x")
         self.join()
-        for s in self.sides:
-            s.close()
+        self.carrier.close()
         os.close(self._wake)
         os.close(self._waker)
         return sorted(self.packets, key=lambda packet: packet[0])
-
-
-def _set_up_host(namespace, addresses, neighbours):
-    """Addresses on eth0; permanent neighbours, so that no ARP or neighbour discovery mixes in (an address that no
-    host has swallows what is sent to it)."""
-    with namespace:
-        netns.sysctl("net.ipv6.conf.eth0.accept_dad", 0)
-        netns.sysctl("net.ipv6.conf.eth0.router_solicitations", 0)
-        netns.offloads_off("eth0")
-        netns.ip("link", "set", "lo", "up")
-        netns.ip("link", "set", "eth0", "addrgenmode", "none")
-        netns.ip("link", "set", "eth0", "up")
-        for address in addresses:
-            netns.ip("addr", "add", address + ("/64" if ":" in address else "/24"), "dev", "eth0")
-        for address, mac in neighbours:
-            netns.ip("neigh", "add", address, "lladdr", mac, "dev", "eth0", "nud", "permanent")
 
 
 class Lab:
@@ -144,14 +74,14 @@ class Lab:
         with self.middle:
             netns.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
             netns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-            for device, host, mac in (("c0", self.client, self.CLIENT_MAC), ("s0", self.server, self.SERVER_MAC)):
-                netns.ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", host.path())
-                netns.offloads_off(device)
-                netns.ip("link", "set", device, "up")
+            netns.add_port("c0", self.client, self.CLIENT_MAC)
+            netns.add_port("s0", self.server, self.SERVER_MAC)
             self.wire = Wire("c0", "s0", self.delay)
-        _set_up_host(self.client, self.clients,
-                     [(a, self.SERVER_MAC) for a in self.servers] + [(a, self.NOBODY_MAC) for a in self.nobody])
-        _set_up_host(self.server, self.servers, [(a, self.CLIENT_MAC) for a in self.clients])
+        with self.client:
+            netns.set_up_host(self.clients, [(a, self.SERVER_MAC) for a in self.servers] +
+                              [(a, self.NOBODY_MAC) for a in self.nobody])
+        with self.server:
+            netns.set_up_host(self.servers, [(a, self.CLIENT_MAC) for a in self.clients])
         self.wire.start()
         return self
 
