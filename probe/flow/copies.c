@@ -2,12 +2,13 @@
  * copies: a mirror port often delivers a packet twice: both ports mirrored, or before and after a
  * router (TTL and MAC differ). The second one must not look like a retransmission.
  *
- * A direct-mapped table remembers a signature of each recent segment: all that a copy keeps and a
- * retransmission changes (IP identification; the checksum, which covers the timestamps option, RFC
- * 7323). A retransmission with all of this equal has to be told by time: Linux waits 200 ms at
- * least (TCP_RTO_MIN); where neither identification nor timestamps exist, only what follows at once
- * is taken for a copy. A signature that was overwritten is a copy not recognised: a bound on
- * memory, not on correctness of states.
+ * A table of buckets, a cache line each, remembers signatures of recent segments: all that a copy
+ * keeps and a retransmission changes (IP identification; the checksum, which covers the timestamps
+ * option, RFC 7323). A retransmission with all of this equal has to be told by time: Linux waits
+ * 200 ms at least (TCP_RTO_MIN). Where neither identification nor timestamps exist, it is told by
+ * the TTL, which a router between two taps has lowered and a retransmission keeps; with the same
+ * TTL only what follows at once is taken for a copy. A full bucket forgets its oldest: a copy not
+ * recognised, which is a bound on memory, not on correctness of states.
  */
 #include "tracker.h"
 
@@ -35,15 +36,34 @@ uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
     return h ^ h >> 32;
 }
 
+/* The time, but for its highest octet (834 days), and the TTL below it. */
+static uint64_t stamp(const struct segment *s) {
+    return s->ts_ns << 8 | s->ttl;
+}
+
+static uint64_t age_ns(const struct copies_seen *seen, const struct segment *s) {
+    return ((stamp(s) | 0xff) - (seen->stamp | 0xff)) >> 8;
+}
+
 void copies_note(struct copies *c, const struct segment *s, uint64_t signature) {
-    c->slot[signature % COPIES_SLOTS] = (struct copies_slot){signature, s->ts_ns};
+    struct copies_seen *way = c->bucket[signature % COPIES_BUCKETS], *oldest = way;
+    for (unsigned i = 1; i < COPIES_WAYS; i++)
+        if (age_ns(&way[i], s) > age_ns(oldest, s))
+            oldest = &way[i];
+    *oldest = (struct copies_seen){signature, stamp(s)};
+}
+
+static bool repeats(const struct copies_seen *seen, const struct segment *s) {
+    bool told_apart = s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP) ||
+                      (uint8_t)seen->stamp != s->ttl;
+    return age_ns(seen, s) <= (told_apart ? COPY_NS : COPY_BARE_NS);
 }
 
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature) {
-    struct copies_slot *slot = &c->slot[signature % COPIES_SLOTS];
-    bool marked = s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP);
-    if (slot->signature == signature && s->ts_ns - slot->ts_ns <= (marked ? COPY_NS : COPY_BARE_NS))
-        return true;
+    const struct copies_seen *way = c->bucket[signature % COPIES_BUCKETS];
+    for (unsigned i = 0; i < COPIES_WAYS; i++)
+        if (way[i].signature == signature && repeats(&way[i], s))
+            return true;
     copies_note(c, s, signature);
     return false;
 }

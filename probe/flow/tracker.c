@@ -281,7 +281,7 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
         table_prefetch(&t->table, key[i].hash);
         if (verdict[i] == DECODE_TCP) {
             signature[i] = copies_signature(&segment[i], &key[i]);
-            __builtin_prefetch(&t->copies->slot[signature[i] % COPIES_SLOTS], 1);
+            __builtin_prefetch(t->copies->bucket[signature[i] % COPIES_BUCKETS], 1);
         }
     }
     for (size_t i = 0; i < n; i++) {

@@ -171,11 +171,11 @@ uint32_t wheel_next(struct wheel *w, uint64_t now_ns, uint64_t *deadline_ns);
 
 /* ---- copies.c: the second copy of a packet (both SPAN ports mirrored, a packet before and after a
  * router) ---- */
-enum { COPIES_SLOTS = 1 << 15 };
+enum { COPIES_BUCKETS = 1 << 13, COPIES_WAYS = 4 };
 struct copies {
-    struct copies_slot {
-        uint64_t signature, ts_ns;
-    } slot[COPIES_SLOTS];
+    struct copies_seen {
+        uint64_t signature, stamp;
+    } bucket[COPIES_BUCKETS][COPIES_WAYS];
 };
 uint64_t copies_signature(const struct segment *s, const struct flow_key *k);
 void copies_note(struct copies *c, const struct segment *s, uint64_t signature);

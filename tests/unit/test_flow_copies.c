@@ -114,6 +114,37 @@ static void nothing_to_tell_them_apart(void **state) {
     assert_true(copy_of(one, s));
 }
 
+/* ... unless a router has lowered the TTL in between, which nothing that is sent again shows. */
+static void nothing_but_the_hop_limit(void **state) {
+    (void)state;
+    struct segment one = first, s = later(50 * MS);
+    one.ip_id = s.ip_id = 0;
+    s.ttl--;
+    assert_true(copy_of(one, s));
+    s.ts_ns++;
+    assert_false(copy_of(one, s));
+}
+
+/* Packets in between do not hide a copy, as long as their number is small to the table's room. */
+static void many_in_between(void **state) {
+    (void)state;
+    struct copies *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    unsigned copies = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct segment s = later(i * 1000);
+        s.seq += i;
+        assert_false(copies_is_copy(c, &s, copies_signature(&s, &key)));
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct segment s = later(20 * MS + i * 1000);
+        s.seq += i;
+        copies += copies_is_copy(c, &s, copies_signature(&s, &key));
+    }
+    assert_int_equal(copies, 1000);
+    free(c);
+}
+
 /* The time that counts is the first one's: copies do not follow one another for ever. */
 static void a_row_of_copies(void **state) {
     (void)state;
@@ -136,6 +167,8 @@ int main(void) {
         cmocka_unit_test(another_segment),
         cmocka_unit_test(of_another_connection),
         cmocka_unit_test(nothing_to_tell_them_apart),
+        cmocka_unit_test(nothing_but_the_hop_limit),
+        cmocka_unit_test(many_in_between),
         cmocka_unit_test(a_row_of_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
