@@ -49,11 +49,9 @@ static int refuse(const struct live_source *s, pcap_t *p, int status, struct bas
 }
 
 /* Cooked captures in their newer form, which tells each packet's interface; else as it is. */
-static void choose_link(struct live_source *s, pcap_t *p) {
+static void choose_link(pcap_t *p) {
     if (pcap_datalink(p) == DLT_LINUX_SLL)
         pcap_set_datalink(p, DLT_LINUX_SLL2);
-    s->dlt = pcap_datalink(p);
-    s->link = s->dlt == DLT_RAW ? LINKTYPE_RAW : (uint16_t)s->dlt;
 }
 
 /*
@@ -61,10 +59,10 @@ static void choose_link(struct live_source *s, pcap_t *p) {
  * opener needs no look-ups of names.
  */
 static int set_filter(const struct capture_live *c, struct live_source *s, pcap_t *p,
-                      int dlt_before, struct base_error *error) {
+                      struct base_error *error) {
     if (c->options.filter == NULL)
         return 0;
-    if (s->filtered && dlt_before != s->dlt)
+    if (s->filtered && pcap_datalink(p) != s->dlt)
         return base_error_set(error, s->name, "came back with another link type");
     if (!s->filtered && pcap_compile(p, &s->code, c->options.filter, 1, PCAP_NETMASK_UNKNOWN) != 0)
         return base_error_set(error, "--filter", "\"%.150s\" does not fit %s: %s",
@@ -111,7 +109,6 @@ static int configure(const struct capture_live *c, pcap_t *p) {
 
 int live_activate(const struct capture_live *c, struct live_source *s, struct base_error *error) {
     char why[PCAP_ERRBUF_SIZE] = "";
-    int dlt_before = s->dlt;
     pcap_t *p = pcap_create(s->name, why);
     if (p == NULL)
         return base_error_set(error, s->name, "cannot capture: %s", why);
@@ -121,11 +118,11 @@ int live_activate(const struct capture_live *c, struct live_source *s, struct ba
     if (status < 0)
         result = refuse(s, p, status, error);
     else
-        choose_link(s, p);
+        choose_link(p);
     if (result == 0 && pcap_setnonblock(p, 1, why) != 0)
         result = base_error_set(error, s->name, "cannot capture without waiting: %s", why);
     if (result == 0)
-        result = set_filter(c, s, p, dlt_before, error);
+        result = set_filter(c, s, p, error);
     if (result == 0)
         result = join_group(s, pcap_fileno(p), error);
     if (result != 0) {
@@ -134,6 +131,8 @@ int live_activate(const struct capture_live *c, struct live_source *s, struct ba
     }
     s->from_ns = s->group != NULL ? live_wall_ns() : 0;
     s->kernel_seen = s->interface_seen = 0;
+    s->dlt = pcap_datalink(p);
+    s->link = s->dlt == DLT_RAW ? LINKTYPE_RAW : (uint16_t)s->dlt;
     s->pcap = p;
     return 0;
 }

@@ -185,8 +185,9 @@ void live_count_drops(const struct capture_live *c, struct live_source *s) {
     if (s->pcap == NULL || pcap_stats(s->pcap, &now) != 0)
         return;
     s->kernel_drops += (uint32_t)(now.ps_drop - s->kernel_seen);
-    if (c->first)
-        s->interface_drops += (uint32_t)(now.ps_ifdrop - s->interface_seen);
+    int32_t dropped = (int32_t)(now.ps_ifdrop - s->interface_seen);
+    if (c->first && dropped > 0) /* a driver that starts anew counts from 0 again */
+        s->interface_drops += (uint32_t)dropped;
     s->kernel_seen = now.ps_drop;
     s->interface_seen = now.ps_ifdrop;
 }

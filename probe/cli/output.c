@@ -11,17 +11,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Is `path` one of the captures? Opening it for writing would destroy it. */
+static bool is_same_file(const struct stat *out, const char *path) {
+    struct stat in;
+    bool known = strcmp(path, "-") == 0 ? fstat(STDIN_FILENO, &in) == 0 : stat(path, &in) == 0;
+    return known && in.st_dev == out->st_dev && in.st_ino == out->st_ino;
+}
+
+/* Is `path` a capture or a file of the configuration? Opening it for writing would destroy it. */
 static bool is_input(const struct cli_options *o, const char *path) {
-    struct stat out, in;
+    const char *const settings[] = {o->config, o->services, o->cmdb, o->alarms, o->allow};
+    struct stat out;
     if (stat(path, &out) != 0 || !S_ISREG(out.st_mode))
         return false;
-    for (size_t i = 0; i < o->file_count; i++) {
-        bool known = strcmp(o->files[i], "-") == 0 ? fstat(STDIN_FILENO, &in) == 0
-                                                   : stat(o->files[i], &in) == 0;
-        if (known && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (settings[i] != NULL && is_same_file(&out, settings[i]))
             return true;
-    }
+    for (size_t i = 0; i < o->file_count; i++)
+        if (is_same_file(&out, o->files[i]))
+            return true;
     return false;
 }
 
@@ -36,7 +43,7 @@ int cli_output_open(struct cli_output *out, const struct cli_options *o, struct 
     out->name = o->output;
     if (is_input(o, o->output))
         return base_error_set(error, "--output",
-                              "%s is a capture that is to be read; name another file", o->output);
+                              "%s is a file that is to be read; name another one", o->output);
     int fd = open(o->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd >= 0)
         out->file = fdopen(fd, "w");

@@ -189,7 +189,10 @@ static void write_rest(struct probe_job *job) {
         base_warn("the end took too long: what was not written until now is lost");
         job->failed = true;
     }
-    job->failed = job->failed || (fault != 0 && fault != EPIPE);
+    if (fault != 0 && fault != EPIPE && !job->failed) { /* not told when it came */
+        base_warn("%s: cannot be written: %s", job->output.name, strerror(fault));
+        job->failed = true;
+    }
     if (!done)
         _exit(CLI_FAILED); /* a worker is stuck: it cannot be waited for */
 }

@@ -5,8 +5,10 @@
  * configuration.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -161,8 +163,19 @@ static int dispatch(int argc, char **argv) {
     return v != NULL ? run_verb(v, argc - 1, argv + 1) : fail_verb(argv[1], "unknown verb");
 }
 
+/* Started with a standard descriptor closed, the first socket or file would get its number, and our
+ * output. Reading and writing here fail as they do on a closed one. */
+static bool fill_standard_descriptors(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/", O_PATH) != fd)
+            return false;
+    return true;
+}
+
 int cli_main(int argc, char **argv) {
     struct base_error error;
+    if (!fill_standard_descriptors())
+        return CLI_FAILED;
     signal(SIGPIPE,
            SIG_IGN); /* a reader that goes away is an error of write(), not the end of us */
     int status = dispatch(argc, argv);

@@ -171,14 +171,15 @@ static void adopt_services(struct cli_worker *w) {
     atomic_store_explicit(&w->services_used, w->pipe.services, memory_order_release);
 }
 
-/* What had arrived before the end is in the kernel's ring; its last block comes when its timer runs
- * out. */
+/* What had arrived before the end is in the kernel's rings. A block comes when its timer has run
+ * out, and waits for those of silent interfaces: only a read after that finds nothing for good. */
 static void take_rest(struct cli_worker *w) {
     uint64_t stop_ns = clock_ns(CLOCK_REALTIME), clock = clock_ns(CLOCK_MONOTONIC);
-    uint64_t until = clock + REST_MS * BASE_NS_PER_MS;
+    uint64_t settled = clock + (w->timeout_ms + SLACK_MS) * BASE_NS_PER_MS;
+    uint64_t until = settled + REST_MS * BASE_NS_PER_MS;
     bool more = true;
     for (; more && clock < until; clock = clock_ns(CLOCK_MONOTONIC)) {
-        more = take_batch(w, (int)w->timeout_ms + SLACK_MS) && flow_now(w->pipe.tracker) < stop_ns;
+        more = take_batch(w, SLACK_MS) ? flow_now(w->pipe.tracker) < stop_ns : clock < settled;
         wake(w);
     }
     if (w->now_ns == 0)

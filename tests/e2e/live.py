@@ -327,6 +327,18 @@ def test_two_interfaces_are_merged_by_time(box):
     assert servers == [ADDRESS["server"], "127.0.0.1"] * 40, "not in the order in which they were opened"
 
 
+def test_the_last_packets_beside_a_silent_interface(box):
+    """A packet is held back while a silent device may still have an earlier one; not at the end."""
+    probe = box.probe("-i", "eth0", "-i", "lo", *TIMERS)
+    probe.wait_until_capturing()
+    with box.cable.listen(PORT) as listener:
+        reset(*pair(box.cable, listener))
+    box.ends_well(probe)
+    last = probe.records("stats")[-1]
+    assert last["flows_total"] == 1 and last["tcp"] >= 5, last
+    assert probe.records("connection")[0]["end"] == "rst", probe.records("connection")
+
+
 def test_dropped_packets_are_told(box):
     """A probe that stands still while packets come: what its small ring could not hold is counted, to the packet."""
     probe = box.probe("-i", "eth0", "--ring-mib", "1")
@@ -422,6 +434,16 @@ def test_errors_are_clear(box):
         assert probe.process.wait(END_LIMIT) == 1 and "is down" in probe.errors(), probe.errors()
     finally:
         box.cable.unplug("eth1")
+
+
+def test_closed_descriptors(box):
+    """The first socket must not get the number of standard output: records would go out as frames."""
+    with box.cable.server:
+        for verb in ("probe -i lo --duration 1", "read --format jsonl pcaps/vlan.pcap", "read --at now pcaps/vlan.pcap"):
+            for closed, said in (("<&- >&-", b"cannot"), ("<&- >&- 2>&-", b"")):
+                done = subprocess.run(("sh", "-c", f"exec {box.program} {verb} {closed}"), capture_output=True, cwd=ROOT,
+                                      timeout=10, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+                assert done.returncode == 1 and said in done.stderr and not done.stdout, (verb, closed, done)
 
 
 # ---- running them

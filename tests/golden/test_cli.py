@@ -251,7 +251,7 @@ class Cli(unittest.TestCase):
         with open(out) as f:
             self.assertEqual(f.read(), self.good("read", self.capture))
         self.bad(1, ["read", "--output", "no/such/folder", self.capture], "--output: no/such/folder cannot be created")
-        self.bad(1, ["read", "--output", self.capture, self.capture], "is a capture that is to be read")
+        self.bad(1, ["read", "--output", self.capture, self.capture], "is a file that is to be read")
         self.assertEqual(len(self.lines(self.capture)), expected.count("\n"))
 
     @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
