@@ -108,6 +108,7 @@ size_t cli_pipe_decode(struct cli_pipe *p, const struct packet *batch, size_t n)
     for (size_t i = 0; i < n; i++)
         if (p->filter == NULL || cli_filter_match(p->filter, &batch[i]))
             take_packet(p, &batch[i], taken++);
+    p->left_out += n - taken;
     return taken;
 }
 

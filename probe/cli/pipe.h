@@ -14,6 +14,7 @@ struct cli_pipe {
     struct decoder *decoder;
     struct flow_tracker *tracker;
     struct cli_filter *filter; /* NULL: every packet */
+    uint64_t left_out;         /* packets that it does not match */
     const struct service_table
         *services;             /* borrowed; its owner may change it between two batches */
     struct record_stats stats; /* what is counted before the tracker */

@@ -136,6 +136,10 @@ static bool tell_faults(const struct read_pipe *p) {
     size_t unfiltered = p->path.filter != NULL ? cli_filter_faults(p->path.filter, &first) : 0;
     if (unfiltered > 0)
         base_error_print(&first);
+    if (unfiltered == 0 && p->path.left_out > 0 && p->path.stats.packets == 0)
+        base_warn("--filter: none of %llu packets matches; those with a VLAN tag need \"vlan and "
+                  "...\"",
+                  (unsigned long long)p->path.left_out);
     if (p->path.unknown_links > 0)
         base_warn(
             "%llu packets were not looked into: the first is of link type %u, which is not decoded",

@@ -152,8 +152,12 @@ class Cli(unittest.TestCase):
         self.bad(2, ["read", "no-such.pcap", "--filter", "port 99999"], "--filter", "port 99999")
         records = ["--records", "stats", self.capture]
         self.assertEqual(self.lines("--filter", "src port 443", *records)[0]["packets"], 1)
-        self.assertEqual(self.lines("--filter", "udp", *records)[0]["packets"], 0)
         self.assertEqual(self.lines(*records)[0]["packets"], 4)
+
+    def test_filter_that_leaves_nothing(self):
+        done = self.run_it("read", "--format=jsonl", "--records=stats", self.capture, "--filter", "udp")
+        self.assertEqual((done.returncode, json.loads(done.stdout)["packets"]), (0, 0))
+        self.assertIn("--filter: none of 4 packets matches", done.stderr.decode())
 
     def test_filter_that_a_link_type_cannot_have(self):
         arguments = ["read", self.capture, "--format=jsonl", "--records=stats", "--filter", "ether src 0:0:0:0:0:1"]
