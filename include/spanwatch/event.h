@@ -11,7 +11,13 @@
 #include "spanwatch/base.h"
 #include "spanwatch/tcp_state.h"
 
-enum event_type { EVENT_TRANSITION, EVENT_CONNECTION };
+enum event_type {
+    EVENT_TRANSITION,
+    EVENT_CONNECTION,
+    EVENT_PICTURE,    /* a picture of all connections begins */
+    EVENT_MEMBER,     /* one connection of it */
+    EVENT_PICTURE_END /* all members were given */
+};
 
 /* Which connection. Enough to compute `flow` (design 1.3), the Community ID and the service. */
 struct event_flow {
@@ -70,13 +76,39 @@ struct event_connection {
     uint64_t missed_bytes;
 };
 
+/*
+ * A picture: every open connection as it was at exactly the event's ts_ns, a multiple of the
+ * picture's period. Members come between begin and end, in no order that means anything; live,
+ * transitions that are later than the picture may come between them. A picture without its end is
+ * to be thrown away.
+ */
+enum event_purpose { EVENT_FOR_SNAPSHOT = 1, EVENT_FOR_WINDOW = 2 /* of the alarms */ };
+
+struct event_picture {
+    uint8_t purpose; /* of enum event_purpose */
+    bool quiet;      /* neither a packet nor a transition since the picture before */
+    bool torn;       /* of the end: members were shed, the picture is not whole */
+    uint32_t missed; /* pictures left out since the last one, which took too long */
+    uint64_t flows;  /* members that it has */
+};
+
+struct event_member {
+    uint64_t since_ns[2]; /* when each side entered its state */
+    uint64_t last_ns;     /* of the last packet; may be later than the picture */
+    uint8_t state[2];
+    uint8_t inferred; /* of the connection: the strongest reason met */
+    uint8_t role_score;
+};
+
 struct event {
     uint64_t ts_ns;
-    struct event_flow flow;
-    uint8_t type; /* enum event_type; which of the union is valid */
+    struct event_flow flow; /* not of a picture's begin and end */
+    uint8_t type;           /* enum event_type; which of the union is valid */
     union {
         struct event_transition transition;
         struct event_connection connection;
+        struct event_picture picture;
+        struct event_member member;
     };
 };
 

@@ -45,6 +45,11 @@ struct flow_config {
     size_t host_count;
     uint32_t max_flows;    /* cap on flows held; 0 means the default of 8 million */
     uint64_t hash_seed[2]; /* secret; shows in no output */
+    /* Pictures (event.h) at each multiple of these; 0: none. A silence of more than an hour, as
+     * between the files of two days, has them for its first half hour, and one at its end. */
+    uint64_t snapshot_ns, window_ns;
+    bool picture_at_once; /* a picture is given whole at its time (`read`); else by and by, at the
+                             pace of flow_picture_go_on */
     flow_service_lookup *service;
     void *service_context;
 };
@@ -71,12 +76,20 @@ void flow_free(struct flow_tracker *t);
  */
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n);
 
-/* Let capture time reach `now_ns` (an idle tick; or T of `--at`): timers up to and including it
- * fire. */
+/* Let capture time reach `now_ns` (an idle tick; or T of `--at`), or begin with it: timers up to
+ * and including it fire. */
 void flow_advance(struct flow_tracker *t, uint64_t now_ns);
 
 /* The tracker's clock: 0 before the first packet. */
 uint64_t flow_now(const struct flow_tracker *t);
+
+/*
+ * Go on with the picture that is being made: at most `room` members now, and no more than the pace
+ * asks for (a second or two for a whole picture). To be called between batches; costs nothing when
+ * none is made. A connection that changes first is given before it does, as it was. True while
+ * there is more to give.
+ */
+bool flow_picture_go_on(struct flow_tracker *t, size_t room);
 
 /* Every connection that is not CLOSED/CLOSED, as EVENT_CONNECTION, ordered by start, then
  * in the order of first packets. */

@@ -8,6 +8,7 @@
 #include "spanwatch/decode.h"
 #include "spanwatch/event.h"
 #include "spanwatch/service.h"
+#include "spanwatch/snapshot.h"
 
 /* What every record of a probe shares. Borrowed pointers must outlive its use. */
 struct record_context {
@@ -44,10 +45,25 @@ enum {
 };
 
 /* Each writes one JSON object and a newline (no NUL) to `out` of at least RECORD_MAX octets;
- * returns the length. */
+ * returns the length. The event is a transition or a connection. */
 size_t record_event_json(const struct record_context *c, const struct event *e, char *out);
 size_t record_stats_json(const struct record_context *c, const struct record_stats *s, char *out);
 size_t record_gap_json(const struct record_context *c, const struct record_gap *g, char *out);
+
+/*
+ * A snapshot, piece by piece: each call writes the next one to `out` of at least RECORD_MAX octets
+ * and returns its length, 0 when all is written. A cursor begins zeroed. `context` has one element
+ * for each worker; the first stands for all that does not depend on it.
+ */
+enum { RECORD_PART_MEMBERS = 1000 }; /* of one record of a group */
+struct record_snapshot_cursor {
+    size_t group;
+    const struct snapshot_member *member;
+    uint64_t given; /* members of the group */
+    bool begun, ended;
+};
+size_t record_snapshot_json(const struct record_context *context, const struct snapshot *s,
+                            struct record_snapshot_cursor *at, char *out);
 
 /* One row of `query connections` (design 1.6) as a JSON object and a newline, from an
  * EVENT_CONNECTION. */

@@ -26,17 +26,22 @@ enum store_records { /* --records LIST */
 struct store_jsonl;
 struct store_jsonl *store_jsonl_new(const struct record_context *c, int fd, const char *name,
                                     unsigned records);
-void store_jsonl_event(void *jsonl, const struct event *e); /* an event_sink */
+void store_jsonl_event(void *jsonl, const struct event *e); /* an event_sink; ignores pictures */
 void store_jsonl_row(void *jsonl, const struct event *e);   /* an event_sink: rows of `read --at` */
 void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g);
 void store_jsonl_stats(struct store_jsonl *j, const struct record_stats *s);
 /* Records from now on are of this context (live: each worker has a decoder of its own). */
 void store_jsonl_use(struct store_jsonl *j, const struct record_context *c);
+/* As much of a snapshot as the buffer has room for; true when it is done. `context` as in
+ * record_snapshot_json. */
+bool store_jsonl_snapshot(struct store_jsonl *j, const struct record_context *context,
+                          const struct snapshot *s, struct record_snapshot_cursor *at);
 /* For one that must not wait, over a non-blocking descriptor: would one of the next four records
  * have to; and write what the descriptor takes now, true when nothing is left. The errno of the
  * first write that failed, 0 for none. */
 bool store_jsonl_is_full(const struct store_jsonl *j);
 bool store_jsonl_flush(struct store_jsonl *j);
+void store_jsonl_write(struct store_jsonl *j); /* all of it, however long that takes */
 int store_jsonl_fault(const struct store_jsonl *j);
 /* Flush; 0, or -1 with `error` when anything could not be written. EPIPE counts as written (head
  * closed the pipe). */

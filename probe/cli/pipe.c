@@ -12,6 +12,7 @@
 #include "pipe.h"
 
 enum {
+    WINDOW_S = 10, /* of the alarms */
     FIRST_EPHEMERAL_PORT =
         32768 /* Linux's ip_local_port_range: names above it say nothing about roles */
 };
@@ -52,12 +53,16 @@ int cli_pipe_init(struct cli_pipe *p, const char *filter, struct base_error *err
 int cli_pipe_start(struct cli_pipe *p, const struct cli_config *config,
                    const struct service_table *services, event_sink *sink, void *context,
                    struct base_error *error) {
-    struct flow_config flow = {.timers = config->timers,
-                               .hosts = config->hosts,
-                               .host_count = config->host_count,
-                               .max_flows = config->max_flows,
-                               .service = find_evidence,
-                               .service_context = p};
+    struct flow_config flow = {
+        .timers = config->timers,
+        .hosts = config->hosts,
+        .host_count = config->host_count,
+        .max_flows = config->max_flows,
+        .snapshot_ns = p->pictures.for_snapshots ? config->snapshot_period * BASE_NS_PER_S : 0,
+        .window_ns = p->pictures.for_windows ? WINDOW_S * BASE_NS_PER_S : 0,
+        .picture_at_once = p->pictures.at_once,
+        .service = find_evidence,
+        .service_context = p};
     p->services = services;
     decode_identify(p->decoder, identity_of(config->vlan), identity_of(config->tunnel));
     if (getrandom(flow.hash_seed, sizeof flow.hash_seed, 0) != (ssize_t)sizeof flow.hash_seed)

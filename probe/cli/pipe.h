@@ -14,7 +14,10 @@ struct cli_pipe {
     struct decoder *decoder;
     struct flow_tracker *tracker;
     struct cli_filter *filter; /* NULL: every packet */
-    uint64_t left_out;         /* packets that it does not match */
+    struct {                   /* set before cli_pipe_start; see struct flow_config */
+        bool for_snapshots, for_windows, at_once;
+    } pictures;
+    uint64_t left_out; /* packets that it does not match */
     const struct service_table
         *services;             /* borrowed; its owner may change it between two batches */
     struct record_stats stats; /* what is counted before the tracker */

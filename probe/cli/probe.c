@@ -115,6 +115,11 @@ static int open_lines(struct probe_job *job, struct base_error *error) {
 
 /* ---- workers ---- */
 
+/* Stats count them too. */
+static bool wants_snapshots(const struct cli_options *o) {
+    return o->format == CLI_JSONL && (o->records & (STORE_SNAPSHOTS | STORE_STATS));
+}
+
 static int init_workers(struct probe_job *job, struct base_error *error) {
     struct cli_config share = job->config; /* borrows the lists */
     uint32_t n = (uint32_t)job->workers;
@@ -124,8 +129,13 @@ static int init_workers(struct probe_job *job, struct base_error *error) {
     job->context = calloc(job->options->workers, sizeof *job->context);
     if (job->worker == NULL || job->context == NULL)
         return base_error_set(error, "worker", "out of memory");
+    if (wants_snapshots(job->options) &&
+        cli_snapshots_init(&job->snapshots, job->context, job->workers, &job->config, error) != 0)
+        return -1;
     for (size_t i = 0; i < job->workers; i++) {
         struct cli_worker *w = &job->worker[i];
+        w->snapshots = job->snapshots.maker != NULL;
+        w->among_others = job->workers > 1;
         if (cli_worker_init(w, job->capture[i], &share, job->services, error) != 0)
             return -1;
         job->context[i] = (struct record_context){
@@ -201,6 +211,7 @@ static void finish(struct probe_job *job) {
     cli_output_close(&job->output, NULL);
     daemon_notify_close(&job->notify);
     sem_destroy(&job->opener.wanted);
+    cli_snapshots_fini(&job->snapshots);
     free(job->worker);
     free(job->context);
     service_free(job->services);

@@ -19,6 +19,7 @@
 
 #include "opener.h"
 #include "output.h"
+#include "snapshots.h"
 #include "worker.h"
 
 /* The loop's handles. */
@@ -43,6 +44,7 @@ struct probe_job {
     struct capture_live *capture[CLI_WORKERS_MOST];
     struct cli_worker *worker;      /* `workers` of them */
     struct record_context *context; /* as many: each worker has its own decoder */
+    struct cli_snapshots snapshots;
     struct cli_opener opener;
     struct daemon_notify notify;
 

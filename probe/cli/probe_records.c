@@ -81,6 +81,7 @@ static void tell_note(struct probe_job *job, size_t worker, const struct cli_not
             return;
         store_jsonl_use(job->lines, &job->context[worker]);
         store_jsonl_event(job->lines, &n->event);
+        cli_snapshots_take(&job->snapshots, worker, &n->event);
         return;
     case CLI_NOTE_GAP:
         write_gap(job, &n->gap);
@@ -105,14 +106,22 @@ static size_t earliest(struct probe_job *job, const struct cli_note **note) {
     return first;
 }
 
+/* A snapshot takes its turn in pieces, before any later note. */
+static bool write_snapshot(struct probe_job *job) {
+    while (!cli_snapshots_write(&job->snapshots, job->lines))
+        if (!has_room(job))
+            return false;
+    return true;
+}
+
 bool probe_drain(struct probe_job *job) {
     const struct cli_note *note;
     for (unsigned n = 0; n < ROUND; n++) {
         size_t worker = earliest(job, &note);
+        if (!has_room(job) || !write_snapshot(job))
+            return false;
         if (note == NULL)
             return true;
-        if (!has_room(job))
-            return false;
         tell_note(job, worker, note);
         base_ring_drop(job->worker[worker].ring);
     }
@@ -161,6 +170,12 @@ static void tell_drops(struct probe_job *job, const struct record_stats *s, uint
                                             .why = why});
 }
 
+static void tell_missed_snapshots(struct probe_job *job) {
+    struct record_gap gap;
+    if (cli_snapshots_gap(&job->snapshots, &gap))
+        write_gap(job, &gap);
+}
+
 void probe_tell_stats(struct probe_job *job) {
     struct record_stats sum = {.ts_ns = job->ts_ns};
     if (!has_room(job))
@@ -178,7 +193,9 @@ void probe_tell_stats(struct probe_job *job) {
                "the kernel's ring of packets was full");
     tell_drops(job, &sum, sum.interface_drops - job->told.interface_drops,
                "dropped by the interface");
+    tell_missed_snapshots(job);
     sum.gaps = job->gaps;
+    sum.snapshots = job->snapshots.count;
     if (job->lines != NULL)
         store_jsonl_stats(job->lines, &sum);
     job->ts_ns = sum.ts_ns;

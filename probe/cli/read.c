@@ -12,54 +12,81 @@
 
 #include "read.h"
 
+/* The tracker's events, to whoever wants them. */
+static void take_event(void *read_job, const struct event *e) {
+    struct read_job *job = read_job;
+    if (job->lines != NULL)
+        store_jsonl_event(job->lines, e);
+    if (job->report != NULL)
+        store_report_event(job->report, e);
+    if (cli_snapshots_take(&job->snapshots, 0, e))
+        while (!cli_snapshots_write(&job->snapshots, job->lines))
+            store_jsonl_write(job->lines);
+}
+
+static void tell_gap(struct read_job *job, const struct record_gap *gap) {
+    job->gaps++;
+    if (job->lines != NULL)
+        store_jsonl_gap(job->lines, gap);
+}
+
 /* What the files say was lost while they were made: a reader of the records must know. */
-static void tell_drops(struct read_job *job, struct store_jsonl *lines, struct record_stats *s) {
+static void tell_gaps(struct read_job *job, const struct record_stats *s) {
     struct record_gap gap = {.ts_ns = s->ts_ns,
                              .from_ns = job->pipe.path.first_ns,
                              .to_ns = s->ts_ns,
                              .lost = s->kernel_drops + s->interface_drops,
                              .what = RECORD_GAP_PACKETS,
                              .why = "dropped when the file was made, by its own statistics"};
-    if (gap.lost == 0)
-        return;
-    s->gaps = 1;
-    if (lines != NULL)
-        store_jsonl_gap(lines, &gap);
+    if (gap.lost > 0)
+        tell_gap(job, &gap);
+    if (cli_snapshots_gap(&job->snapshots, &gap))
+        tell_gap(job, &gap);
 }
 
 /* All packets, the linger, and the counters of it all. */
-static void run(struct read_job *job, struct store_jsonl *lines, struct record_stats *s) {
+static int run(struct read_job *job, struct record_stats *s, struct base_error *error) {
     struct read_pipe *p = &job->pipe;
     struct record_stats at_end;
+    if (read_pipe_start(p, &job->config, job->services, take_event, job, error) != 0)
+        return -1;
     read_pipe_run(p);
     cli_progress_stop(&p->progress);
     read_pipe_stats(p, s);
     s->ts_ns = flow_now(p->path.tracker);
-    tell_drops(job, lines, s);
+    tell_gaps(job, s);
+    s->gaps = job->gaps;
     if (s->packets == 0)
-        return;
+        return 0;
     flow_finish(p->path.tracker, job->options->linger_ns);
     read_pipe_stats(
         p, &at_end); /* what is open is judged at the last packet; the linger's records count */
     s->transitions = at_end.transitions;
     s->connections = at_end.connections;
+    s->snapshots = job->snapshots.count;
+    return 0;
 }
 
 static int read_lines(struct read_job *job, struct base_error *error) {
     struct record_stats stats;
     struct cli_output *out = &job->output;
-    struct store_jsonl *lines =
+    job->lines =
         store_jsonl_new(&job->context, fileno(out->file), out->name, job->options->records);
-    if (lines == NULL)
+    if (job->lines == NULL)
         return base_error_set(error, out->name, "out of memory");
-    int result =
-        read_pipe_start(&job->pipe, &job->config, job->services, store_jsonl_event, lines, error);
+    int result = 0;
+    if (job->options->records & (STORE_SNAPSHOTS | STORE_STATS)) /* which count them */
+        result = cli_snapshots_init(&job->snapshots, &job->context, 1, &job->config, error);
+    job->pipe.path.pictures.for_snapshots = job->snapshots.maker != NULL;
+    job->pipe.path.pictures.at_once = true;
+    if (result == 0)
+        result = run(job, &stats, error);
     if (result == 0) {
-        run(job, lines, &stats);
-        store_jsonl_stats(lines, &stats);
-        result = store_jsonl_end(lines, error);
+        store_jsonl_stats(job->lines, &stats);
+        result = store_jsonl_end(job->lines, error);
     }
-    store_jsonl_free(lines);
+    cli_snapshots_fini(&job->snapshots);
+    store_jsonl_free(job->lines);
     return result;
 }
 
@@ -90,26 +117,19 @@ static int print_report(struct read_job *job, struct store_report *report,
 
 static int read_report(struct read_job *job, struct base_error *error) {
     struct record_stats stats;
-    struct store_report *report = store_report_new(&job->context);
-    if (report == NULL)
+    job->report = store_report_new(&job->context);
+    if (job->report == NULL)
         return base_error_set(error, "report", "out of memory");
-    int result =
-        read_pipe_start(&job->pipe, &job->config, job->services, store_report_event, report, error);
-    if (result == 0) {
-        run(job, NULL, &stats);
-        result = print_report(job, report, &stats, error);
-    }
-    store_report_free(report);
+    int result = run(job, &stats, error);
+    if (result == 0)
+        result = print_report(job, job->report, &stats, error);
+    store_report_free(job->report);
     return result;
 }
 
 static int read_silently(struct read_job *job, struct base_error *error) {
     struct record_stats stats;
-    if (read_pipe_start(&job->pipe, &job->config, job->services, read_ignore_event, NULL, error) !=
-        0)
-        return -1;
-    run(job, NULL, &stats);
-    return 0;
+    return run(job, &stats, error);
 }
 
 static int run_job(struct read_job *job, struct base_error *error) {

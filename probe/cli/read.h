@@ -10,6 +10,7 @@
 #include "output.h"
 #include "pipe.h"
 #include "progress.h"
+#include "snapshots.h"
 
 struct read_pipe {
     struct capture *capture;
@@ -49,6 +50,10 @@ struct read_job {
     struct record_context context;
     struct cli_output output;
     struct read_pipe pipe;
+    struct store_jsonl *lines;   /* NULL: none */
+    struct store_report *report; /* NULL: none */
+    struct cli_snapshots snapshots;
+    uint64_t gaps; /* gap records */
 };
 
 /* `read --at`: rows of one moment instead of records. 0, or -1 with `error`. */

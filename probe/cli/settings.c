@@ -64,10 +64,11 @@ static const struct cli_key keys[] = {
     {"capture.promiscuous", CLI_KEY_SWITCH, 0, 1, 1, NULL, "true or false", "",
      offsetof(struct cli_config, promiscuous), "take packets for other hosts too"},
     {"snapshot.period", CLI_KEY_NUMBER, 1, 3600, 10, NULL, NULL, "s",
-     offsetof(struct cli_config, snapshot_period), "from one snapshot to the next (not used yet)"},
+     offsetof(struct cli_config, snapshot_period), "from one snapshot to the next"},
     {"snapshot.members", CLI_KEY_CHOICE, 0, 0, 0, "auto", "auto|always", "",
      offsetof(struct cli_config, snapshot_members),
-     "when snapshots list a group's members (not used yet)"},
+     "when snapshots that are no keyframe list a group's members: auto is below 10,000 "
+     "connections"},
     {"store.prefix", CLI_KEY_TEXT, 0, 0, 0, "spanwatch", "a text of 1 to 255 octets without braces",
      "", offsetof(struct cli_config, store_prefix),
      "what the names of all keys in the store begin with (not used yet)"},

@@ -9,7 +9,8 @@
 
 enum {
     RING_NOTES = 1 << 15,
-    TICK_MS = 100, /* the longest wait for packets: timers, stop and services are looked at then */
+    TICK_MS = 100,  /* the longest wait for packets: timers, stop and services are looked at then */
+    PICTURE_MS = 1, /* the same while a picture is being given */
     BEHIND_MS = 1000, /* of the wall clock while no packets come: they may still be on their way */
     FINISH_MS = 2000, /* for open connections at the end */
     REST_MS = 1000,   /* for packets that came before the end: many rings at full speed */
@@ -64,6 +65,10 @@ static bool resume(struct cli_worker *w) {
 }
 
 static void shed(struct cli_worker *w, const struct event *e) {
+    if (e->type != EVENT_TRANSITION && e->type != EVENT_CONNECTION) {
+        w->torn = true; /* the end of the picture, or the begin of the next, tells */
+        return;
+    }
     struct cli_shed *s = &w->shed[e->type];
     if (s->lost++ == 0)
         s->from_ns = e->ts_ns;
@@ -83,14 +88,26 @@ static void wait_for_room(struct cli_worker *w, size_t items) {
     }
 }
 
+static void tell_torn(const struct cli_worker *w, struct event *e) {
+    if (e->type == EVENT_PICTURE_END)
+        e->picture.torn = w->torn;
+    else
+        e->picture.missed += w->torn;
+}
+
 /* The tracker's event_sink. */
 static void take_event(void *worker, const struct event *e) {
     struct cli_worker *w = worker;
     struct cli_note note = {.kind = CLI_NOTE_EVENT, .event = *e};
+    bool frame = e->type == EVENT_PICTURE || e->type == EVENT_PICTURE_END;
+    if (frame)
+        tell_torn(w, &note.event);
     if (w->end_ns != 0)
         wait_for_room(w, w->shedding ? enough_room(w) : 1);
     if ((w->shedding && !resume(w)) || !put(w, &note))
         shed(w, e);
+    else if (frame)
+        w->torn = false;
 }
 
 static void tell_changes(struct cli_worker *w) {
@@ -125,10 +142,11 @@ void cli_worker_stats(const struct cli_worker *w, struct record_stats *s) {
 
 /* ---- the loop ---- */
 
-/* No packets: the clock goes on without them. The tracker's begins with the first packet. */
+/* No packets: the clock goes on without them. The tracker's begins with the first packet, unless
+ * other workers wait for its pictures. */
 static void advance(struct cli_worker *w) {
     uint64_t idle_ns = clock_ns(CLOCK_REALTIME) - BEHIND_MS * BASE_NS_PER_MS;
-    if (flow_now(w->pipe.tracker) != 0)
+    if (flow_now(w->pipe.tracker) != 0 || w->among_others)
         flow_advance(w->pipe.tracker, idle_ns);
     if (idle_ns > w->now_ns)
         w->now_ns = idle_ns;
@@ -166,6 +184,12 @@ static void wake(struct cli_worker *w) {
     w->told = false;
 }
 
+/* A picture leaves half of the ring to what happens meanwhile. True while there is more of it. */
+static bool picture(struct cli_worker *w) {
+    size_t half = base_ring_room(w->ring) / 2, free_items = base_ring_free_items(w->ring);
+    return flow_picture_go_on(w->pipe.tracker, free_items > half ? free_items - half : 0);
+}
+
 static void adopt_services(struct cli_worker *w) {
     w->pipe.services = atomic_load_explicit(&w->services, memory_order_acquire);
     atomic_store_explicit(&w->services_used, w->pipe.services, memory_order_release);
@@ -189,11 +213,13 @@ static void take_rest(struct cli_worker *w) {
 
 static void *work(void *worker) {
     struct cli_worker *w = worker;
+    bool picturing = false;
     pthread_setname_np(pthread_self(), "worker");
     while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
         adopt_services(w);
-        bool idle = !take_batch(w, TICK_MS);
+        bool idle = !take_batch(w, picturing ? PICTURE_MS : TICK_MS);
         look_around(w, idle);
+        picturing = picture(w);
         wake(w);
         atomic_fetch_add_explicit(&w->beats, 1, memory_order_relaxed);
     }
@@ -221,6 +247,7 @@ int cli_worker_init(struct cli_worker *w, struct capture_live *capture,
         return base_error_set(error, "worker", "out of memory");
     if (cli_pipe_init(&w->pipe, NULL, error) != 0) /* the kernel filters */
         return -1;
+    w->pipe.pictures.for_snapshots = w->snapshots;
     return cli_pipe_start(&w->pipe, config, services, take_event, w, error);
 }
 

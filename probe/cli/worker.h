@@ -43,6 +43,8 @@ struct cli_worker {
     struct base_ring *ring; /* of struct cli_note */
     void (*wake)(void *);   /* tells the main loop that there are notes; never waits */
     void *wake_context;
+    bool snapshots;    /* pictures for them are wanted; set before cli_worker_init */
+    bool among_others; /* there are other workers: its clock begins without a packet too */
     uint32_t
         timeout_ms; /* of the kernel's ring: so long a packet may still be on its way at the end */
     pthread_t thread;
@@ -58,6 +60,7 @@ struct cli_worker {
 
     /* the thread's own; the main loop's after `done` */
     struct cli_shed shed[2]; /* by enum event_type */
+    bool torn;               /* something of the picture that is being given found no room */
     bool shedding, told;     /* told: notes were put since the last wake */
     uint64_t shed_total, kernel_drops, interface_drops;
     uint64_t now_ns; /* the time of the counters: the tracker's, or the idle clock's */

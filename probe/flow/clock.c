@@ -24,13 +24,14 @@ static void run_timer(struct flow_tracker *t, uint32_t index) {
     unsigned side =
         f->tcp.detail[client].due_ns <= f->tcp.detail[!client].due_ns ? client : !client;
     rules_of(t, f, &rules);
+    picture_before_change(t, f);
     tcp_timeout(&f->tcp, side, &rules, &v);
     flow_settle(t, index, due, side, &v);
     flow_arm(t, index);
 }
 
 /* now_ns moves with the timers, so that each is seen at its own time. */
-static void run_timers(struct flow_tracker *t, uint64_t until_ns) {
+void clock_run_timers(struct flow_tracker *t, uint64_t until_ns) {
     uint64_t deadline_ns;
     uint32_t index;
     while ((index = wheel_next(&t->wheel, until_ns, &deadline_ns)) != FLOW_NONE) {
@@ -42,9 +43,19 @@ static void run_timers(struct flow_tracker *t, uint64_t until_ns) {
         t->now_ns = until_ns;
 }
 
+static void start(struct flow_tracker *t, uint64_t ts_ns) {
+    t->now_ns = ts_ns;
+    t->wheel.tick = ts_ns >> WHEEL_TICK_BITS;
+    picture_init(t);
+}
+
 void flow_advance(struct flow_tracker *t, uint64_t now_ns) {
+    if (t->now_ns == 0)
+        start(t, now_ns);
+    if (now_ns > t->picture.next_ns)
+        picture_reach(t, now_ns);
     if (now_ns > t->now_ns)
-        run_timers(t, now_ns);
+        clock_run_timers(t, now_ns);
 }
 
 /* What the witnesses of a leap began or repeated at the time before it happened, in truth, after
@@ -78,10 +89,9 @@ static bool leap_believed(struct flow_tracker *t, uint64_t ts_ns) {
 
 /* The time of a packet by the tracker's clock: only forward, and leaps need three witnesses
  * (design 1.3). */
-uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
+static uint64_t take(struct flow_tracker *t, uint64_t ts_ns) {
     if (t->now_ns == 0) {
-        t->now_ns = ts_ns;
-        t->wheel.tick = ts_ns >> WHEEL_TICK_BITS;
+        start(t, ts_ns);
         return ts_ns;
     }
     if (ts_ns < t->now_ns) {
@@ -94,9 +104,17 @@ uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
         return t->now_ns;
     }
     t->leap_seen = 0;
+    if (ts_ns > t->picture.next_ns)
+        picture_reach(t, ts_ns);
     if (wheel_is_quiet(&t->wheel, ts_ns))
         t->now_ns = ts_ns;
     else
-        run_timers(t, ts_ns);
+        clock_run_timers(t, ts_ns);
     return ts_ns;
+}
+
+uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
+    uint64_t taken_ns = take(t, ts_ns);
+    t->picture.packets = true; /* only now: a picture that it made due is of before it */
+    return taken_ns;
 }

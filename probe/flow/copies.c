@@ -54,8 +54,8 @@ void copies_note(struct copies *c, const struct segment *s, uint64_t signature) 
 }
 
 static bool repeats(const struct copies_seen *seen, const struct segment *s) {
-    bool told_apart = s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP) ||
-                      (uint8_t)seen->stamp != s->ttl;
+    bool told_apart =
+        s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP) || (uint8_t)seen->stamp != s->ttl;
     return age_ns(seen, s) <= (told_apart ? COPY_NS : COPY_BARE_NS);
 }
 

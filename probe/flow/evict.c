@@ -52,6 +52,7 @@ void evict_one(struct flow_tracker *t) {
     struct flow *f = pool_at(&t->pool, victim);
     if (!(f->flags & (FLOW_FINISHED | FLOW_TENTATIVE))) {
         struct tcp_verdict v;
+        picture_before_change(t, f);
         tcp_end(&f->tcp, t->now_ns, TCP_CAUSE_EVICT, TCP_INFERRED_TIMER, &v);
         t->counters.flows_evicted++;
         flow_settle(t, victim, t->now_ns, 0, &v);

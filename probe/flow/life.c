@@ -52,7 +52,7 @@ void flow_begin(struct flow_tracker *t, struct flow *f, const struct segment *s,
     f->ordinal = before_ns == s->ts_ns && f->serial != 0 ? (uint8_t)(f->ordinal + 1) : 0;
     f->first_ns = f->last_ns = s->ts_ns;
     f->serial = ++t->serial;
-    f->flags &= FLOW_USED | FLOW_IPV6;
+    f->flags = (f->flags & (FLOW_USED | FLOW_IPV6)) | t->picture.parity;
     f->handshake_server_ns = f->handshake_client_ns = f->missed_bytes = 0;
     memset(f->retransmits, 0, sizeof f->retransmits);
     memset(f->out_of_order, 0, sizeof f->out_of_order);

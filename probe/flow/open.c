@@ -64,6 +64,7 @@ void flow_each_open(struct flow_tracker *t, event_sink *sink, void *context) {
 
 void flow_finish(struct flow_tracker *t, uint64_t linger_ns) {
     struct open_flow *list;
+    picture_finish(t);
     uint64_t last_ns = t->now_ns, open = t->counters.flows_open;
     size_t n = list_open(t, &list);
     t->at_end = true; /* timers still give transitions; no flow goes away */

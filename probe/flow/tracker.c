@@ -23,6 +23,8 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     t->sink = sink;
     t->context = context;
     t->evict_seed = 1;
+    t->picture.next_ns = BASE_NEVER_NS; /* until the first packet */
+    t->picture.packets = true;
     timers_convert(&config->timers, &t->timers);
     t->copies = calloc(1, sizeof *t->copies);
     t->roles = calloc(1, sizeof *t->roles);
@@ -177,6 +179,7 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
     struct tcp_rules rules;
     struct tcp_verdict v;
     rules_of(t, f, &rules);
+    picture_before_change(t, f);
     if (f->flags & FLOW_FINISHED) {
         if (!begins_anew(t, f, s, from)) {
             t->counters.stray++;
@@ -263,6 +266,7 @@ static void take_icmp(struct flow_tracker *t, const struct segment *s, const str
     if (index == FLOW_NONE)
         return;
     struct flow *f = pool_at(&t->pool, index);
+    picture_before_change(t, f);
     tcp_icmp(&f->tcp, k->from, s, &v);
     if (v.steps > 0)
         flow_settle(t, index, s->ts_ns, k->from, &v);

@@ -44,7 +44,8 @@ enum flow_flag {
     FLOW_REFUSED = 0x40,   /* the SYN was answered with a RST, or an ICMP error */
     FLOW_RESET = 0x80,     /* closed by a RST */
     FLOW_DATA_0 = 0x100,   /* Zeek's D stands for side 0; FLOW_DATA_0 << 1 for side 1 */
-    FLOW_ACK_0 = 0x400     /* Zeek's A likewise */
+    FLOW_ACK_0 = 0x400,    /* Zeek's A likewise */
+    FLOW_PICTURED = 0x1000 /* equal to picture.parity: not to be given any more */
 };
 
 /* One connection. The first two lines are what each packet touches; the rest is for handshakes,
@@ -204,6 +205,26 @@ void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_n
 void emit_identity(const struct flow_tracker *t, const struct flow *f, struct event_flow *id);
 enum event_end emit_end_of(const struct flow *f);
 
+/* ---- picture.c: every connection as it was at one time ---- */
+struct picture {
+    uint64_t next_ns;     /* when the next one is due; BASE_NEVER_NS */
+    uint64_t ts_ns;       /* of the one that is being made */
+    uint64_t active_ns;   /* of the last packet or transition */
+    uint64_t transitions; /* counted at the last one */
+    uint32_t cursor, end; /* pool entries: given so far, and all of them */
+    uint32_t parity;      /* FLOW_PICTURED or 0 */
+    uint32_t missed;
+    uint8_t purpose;      /* of the one that is being made */
+    bool making, packets; /* packets: since the last one */
+};
+void picture_init(struct flow_tracker *t);
+/* Time goes beyond `next_ns`: timers up to there run out, then the picture is begun. */
+void picture_reach(struct flow_tracker *t, uint64_t until_ns);
+/* The last one, and the rest of it: a capture ends. */
+void picture_finish(struct flow_tracker *t);
+void picture_give(struct flow_tracker *t, struct flow *f);
+/* Before anything of a flow changes that a picture shows. */
+
 /* ---- tracker.c ---- */
 enum { LEAP_WITNESSES = 3 }; /* design 1.3: a leap is believed at the third in a row that agrees */
 
@@ -227,9 +248,15 @@ struct flow_tracker {
     unsigned leap_seen;                 /* witnesses in a row of a leap ahead */
     uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it;
                                            FLOW_NONE */
+    struct picture picture;
     uint32_t evict_seed;
     bool at_end; /* flow_finish runs the linger */
 };
+
+static inline void picture_before_change(struct flow_tracker *t, struct flow *f) {
+    if (t->picture.making && (f->flags & FLOW_PICTURED) != t->picture.parity)
+        picture_give(t, f);
+}
 
 static inline unsigned flow_client(const struct flow *f) {
     return (f->flags & FLOW_CLIENT_1) != 0;
@@ -237,6 +264,7 @@ static inline unsigned flow_client(const struct flow *f) {
 
 /* clock.c: the time of a packet by the tracker's clock; timers before it run out. */
 uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns);
+void clock_run_timers(struct flow_tracker *t, uint64_t until_ns);
 
 /* keys.c */
 void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct flow_key *k);

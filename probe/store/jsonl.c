@@ -80,6 +80,10 @@ bool store_jsonl_flush(struct store_jsonl *j) {
     return j->used == 0;
 }
 
+void store_jsonl_write(struct store_jsonl *j) {
+    flush(j, true);
+}
+
 bool store_jsonl_is_full(const struct store_jsonl *j) {
     return j->used > BUFFER_OCTETS - BURST * RECORD_MAX;
 }
@@ -102,6 +106,8 @@ static char *room_for(struct store_jsonl *j, enum store_records record) {
 
 void store_jsonl_event(void *jsonl, const struct event *e) {
     struct store_jsonl *j = jsonl;
+    if (e->type != EVENT_TRANSITION && e->type != EVENT_CONNECTION)
+        return;
     char *out = room_for(j, e->type == EVENT_TRANSITION ? STORE_TRANSITIONS : STORE_CONNECTIONS);
     if (out != NULL)
         j->used += record_event_json(j->context, e, out);
@@ -112,6 +118,19 @@ void store_jsonl_row(void *jsonl, const struct event *e) {
     char *out = room(j);
     if (out != NULL)
         j->used += record_row_json(j->context, e, out);
+}
+
+bool store_jsonl_snapshot(struct store_jsonl *j, const struct record_context *context,
+                          const struct snapshot *s, struct record_snapshot_cursor *at) {
+    if (!(j->records & STORE_SNAPSHOTS) || j->fault != 0)
+        return true;
+    while (!store_jsonl_is_full(j)) {
+        size_t n = record_snapshot_json(context, s, at, j->buffer + j->used);
+        j->used += n;
+        if (n == 0)
+            return true;
+    }
+    return false;
 }
 
 void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g) {

@@ -232,13 +232,15 @@ class Cli(unittest.TestCase):
     def test_formats(self):
         self.assertEqual(self.good("read", "--format", "none", self.capture), "")
         lines = self.lines(self.capture)
-        self.assertEqual({line["type"] for line in lines}, {"transition", "connection", "stats"})
+        self.assertEqual({line["type"] for line in lines}, {"transition", "connection", "snapshot", "stats"})
         stats = lines[-1]
         self.assertEqual((stats["type"], stats["ts"], stats["bytes"]), ("stats", START + 3, 160))
         for name in "transition", "connection":
             chosen = self.lines("--records", name + "s", self.capture)
             self.assertEqual(chosen, [line for line in lines if line["type"] == name])
-        self.assertEqual(self.lines("--records", "alarms,snapshots,gaps", self.capture), [])
+        snapshots = self.lines("--records", "snapshots", self.capture)
+        self.assertEqual(snapshots, [line for line in lines if line["type"] == "snapshot"])
+        self.assertEqual(self.lines("--records", "alarms,gaps", self.capture), [])
         report = self.good("read", self.capture)
         self.assertIn("edge 1.pcap", report)
         self.assertNotIn("\x1b", report)

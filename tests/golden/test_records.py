@@ -21,6 +21,7 @@ KEYS = {
                   "handshake_client_rtt server_rtt client_rtt client_retransmits server_retransmits client_out_of_order "
                   "server_out_of_order client_zero_windows server_zero_windows client_dup_acks server_dup_acks missed_bytes "
                   "vlan tunnel inferred",
+    "snapshot": "type ts probe kind keyframe server service client_state server_state count part parts members groups flows",
     "gap": "type ts probe from to what lost why",
     "stats": "type ts probe packets bytes tcp not_tcp truncated malformed duplicates reordered time_jumps fragments stray "
              "kernel_drops interface_drops missed_bytes flows_open flows_total flows_evicted transitions connections snapshots "
@@ -28,6 +29,10 @@ KEYS = {
 }
 OPTIONAL = set("client_was server_was inferred vlan tunnel handshake_server_rtt handshake_client_rtt server_rtt client_rtt "
                "why history".split())
+SNAPSHOT_KEYS = {
+    "begin": "type ts probe kind keyframe flows", "end": "type ts probe kind groups flows",
+    "group": "type ts probe kind server service client_state server_state count part parts members"}
+PERIODS = (10, 1)  # of the snapshots, seconds
 TIMES = set("ts start duration handshake_server_rtt handshake_client_rtt server_rtt client_rtt from to".split())
 STATES = set("CLOSED SYN_SENT SYN_RECEIVED ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT".split())
 SIDES = ("client", "server")
@@ -45,9 +50,11 @@ def need(condition, text, *values):
 def check_form(line, record):
     kind = record.get("type")
     need(kind in KEYS, "unexpected type %r", kind)
-    keys, known = list(record), KEYS[kind].split()
+    keys = list(record)
+    known = (SNAPSHOT_KEYS[record["kind"]] if kind == "snapshot" else KEYS[kind]).split()
     need(keys == [k for k in known if k in record], "keys unknown or out of order: %s", keys)
-    absent = [k for k in known if k not in record and k not in OPTIONAL]
+    optional = OPTIONAL | {"keyframe", "members"} if kind == "snapshot" else OPTIONAL
+    absent = [k for k in known if k not in record and k not in optional]
     need(not absent, "keys missing: %s", absent)
     need(not any(v is None or v is False or v == "" for v in record.values()), "an unknown value is written out")
     for key in TIMES & set(keys):
@@ -78,8 +85,63 @@ def check_transition(record, states):
     need(changed or record["cause"] == "roles", "nothing changed")
 
 
-def check_capture(lines):
+class Snapshots:
+    """Each snapshot is what replaying the transitions up to its time gives: states, clients, since when, and in one group
+    what is equal. A keyframe is due by the rules of the contract."""
+
+    def __init__(self, period):
+        self.period = period * 10**9
+        self.flows, self.transitions, self.keyframe = {}, 0, None
+        self.now = None
+
+    def transition(self, line, record):
+        self.transitions += 1
+        states = (record["client_state"], record["server_state"])
+        known = self.flows.get(record["flow"])
+        since = nanoseconds(line) if known is None or known[2] != states else known[3]
+        self.flows[record["flow"]] = (record["client"], (record["server"], record["service"]), states, since)
+
+    def begin(self, record, ts):
+        need(self.now is None, "a snapshot inside another")
+        need(ts % self.period == 0, "not a multiple of the period")
+        self.open = {f: v for f, v in self.flows.items() if v[2] != ("CLOSED", "CLOSED")}
+        need(record["flows"] == len(self.open), "flows is %d, of %d", record["flows"], len(self.open))
+        due = (self.keyframe is None or self.transitions - self.keyframe[1] > len(self.open)
+               or ts - self.keyframe[0] >= 600 * 10**9)
+        need(record.get("keyframe", False) == due, "a keyframe where none is due, or none where one is")
+        if due:
+            self.keyframe = (ts, self.transitions)
+        self.now, self.members, self.groups = ts, {}, []
+
+    def group(self, line, record):
+        key = (record["server"], record["service"], record["client_state"], record["server_state"])
+        since = re.findall(r'"flow":"[0-9a-f]{16}","since":(\d+)\.(\d{9})\}', line)
+        need(len(since) == len(record["members"]), "since is not written with nine decimals")
+        if record["part"] == 1:
+            need(key not in self.groups, "two groups of one kind")
+            self.groups.append(key)
+        need(len(record["members"]) <= 1000 and record["part"] <= record["parts"], "a part is too long")
+        for member, (seconds, fraction) in zip(record["members"], since):
+            need(list(member) == ["client", "flow", "since"], "keys of a member: %s", list(member))
+            self.members[member["flow"]] = (member["client"], key[:2], key[2:], int(seconds) * 10**9 + int(fraction))
+
+    def take(self, line, record):
+        ts = nanoseconds(line)
+        if record["kind"] == "begin":
+            return self.begin(record, ts)
+        need(ts == self.now, "outside of its snapshot")
+        if record["kind"] == "group":
+            return self.group(line, record)
+        need(self.members == self.open, "other than the transitions say: %s",
+             sorted(set(self.members.items()) ^ set(self.open.items()))[:4])
+        need((record["groups"], record["flows"]) == (len(self.groups), len(self.open)), "wrong counts at the end")
+        self.now = None
+        return None
+
+
+def check_capture(lines, period):
     states, ended, opened, last = {}, set(), False, 0
+    snapshots = Snapshots(period)
     records = [json.loads(line) for line in lines]
     for number, (line, record) in enumerate(zip(lines, records), 1):
         try:
@@ -90,7 +152,10 @@ def check_capture(lines):
             need(not opened or is_open or kind == "stats", "a %s after the open connections", kind)
             if kind == "transition":
                 check_transition(record, states)
-            if kind in ("transition", "gap") or (kind == "connection" and not is_open):
+                snapshots.transition(line, record)
+            if kind == "snapshot":
+                snapshots.take(line, record)
+            if kind in ("transition", "gap", "snapshot") or (kind == "connection" and not is_open):
                 need(nanoseconds(line) >= last, "ts runs back")
                 last = nanoseconds(line)
             if kind == "connection":
@@ -105,21 +170,27 @@ def check_capture(lines):
     for kind in ("transition", "connection", "gap"):
         count = sum(record["type"] == kind for record in records)
         need(stats[kind + "s"] == count, "stats counts %d %ss, there are %d", stats[kind + "s"], kind, count)
+    ends = sum(record["type"] == "snapshot" and record["kind"] == "end" for record in records)
+    need(snapshots.now is None and stats["snapshots"] == ends, "stats counts %d snapshots, there are %d", stats["snapshots"], ends)
     need(stats["flows_total"] == len(ended), "stats counts %d flows, there are %d", stats["flows_total"], len(ended))
+
+
+def check_file(binary, name, period):
+    done = subprocess.run([binary, "read", "--format", "jsonl", "--set", "snapshot.period=%d" % period,
+                           os.path.join(PCAPS, name)], capture_output=True, timeout=120)
+    try:
+        need(done.returncode == (1 if name == "cut.pcap" else 0), "exit status %d: %s", done.returncode, done.stderr.decode())
+        check_capture(done.stdout.decode().splitlines(), period)
+        return True
+    except (Fault, ValueError) as e:
+        print("%s: snapshots each %d s: %s" % (name, period, e))
+        return False
 
 
 def main(binary):
     names = sorted(name for name in os.listdir(PCAPS) if ".pcap" in name)
-    wrong = 0
-    for name in names:
-        done = subprocess.run([binary, "read", "--format", "jsonl", os.path.join(PCAPS, name)], capture_output=True, timeout=120)
-        try:
-            need(done.returncode == (1 if name == "cut.pcap" else 0), "exit status %d: %s", done.returncode, done.stderr.decode())
-            check_capture(done.stdout.decode().splitlines())
-        except (Fault, ValueError) as e:
-            wrong += 1
-            print("%s: %s" % (name, e))
-    print("%d captures, %d with faults" % (len(names), wrong))
+    wrong = sum(not check_file(binary, name, period) for name in names for period in PERIODS)
+    print("%d captures, each with snapshots of %s s: %d with faults" % (len(names), " and ".join(map(str, PERIODS)), wrong))
     return 1 if wrong or not names else 0
 
 
