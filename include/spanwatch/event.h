@@ -88,7 +88,7 @@ struct event_picture {
     uint8_t purpose; /* of enum event_purpose */
     bool quiet;      /* neither a packet nor a transition since the picture before */
     bool torn;       /* of the end: members were shed, the picture is not whole */
-    uint32_t missed; /* pictures left out since the last one, which took too long */
+    uint32_t missed; /* of the begin: pictures left out while the one before was still given */
     uint64_t flows;  /* members that it has */
 };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-static_assert(SNAPSHOT_SERVICE_TEXT == SERVICE_NAME_MAX, "a service's name fits");
+static_assert((int)SNAPSHOT_SERVICE_TEXT == (int)SERVICE_NAME_MAX, "a service's name fits");
 
 static void name_service(void *context, size_t worker, const struct event_flow *f,
                          char out[SNAPSHOT_SERVICE_TEXT]) {

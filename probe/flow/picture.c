@@ -96,7 +96,6 @@ static void go_on(struct flow_tracker *t, uint32_t n) {
         return;
     p->making = false;
     send_frame(t, EVENT_PICTURE_END, false);
-    p->missed = 0;
 }
 
 static void begin(struct flow_tracker *t, uint64_t ts_ns, uint8_t purpose) {
@@ -117,6 +116,7 @@ static void begin(struct flow_tracker *t, uint64_t ts_ns, uint8_t purpose) {
     p->end = t->pool.top;
     p->making = true;
     send_frame(t, EVENT_PICTURE, quiet);
+    p->missed = 0;
     if (t->config.picture_at_once || p->end <= AT_ONCE)
         go_on(t, UINT32_MAX);
 }

@@ -145,6 +145,8 @@ static const struct snapshot *finish(struct snapshot_maker *m) {
 }
 
 static const struct snapshot *take_end(struct snapshot_maker *m, const struct event *e) {
+    if (!(e->picture.purpose & EVENT_FOR_SNAPSHOT))
+        return NULL;
     if (e->ts_ns > m->ts_ns) { /* its begin found no room */
         m->ts_ns = e->ts_ns;
         m->making = false;

@@ -17,7 +17,7 @@ struct segments_seen {
     size_t n; /* all; the first SEGMENTS_EVENTS are kept */
 };
 
-static void segments_sink(void *context, const struct event *e) {
+static inline void segments_sink(void *context, const struct event *e) {
     struct segments_seen *seen = context;
     if (seen->n < SEGMENTS_EVENTS)
         seen->event[seen->n] = *e;
