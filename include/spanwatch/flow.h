@@ -102,6 +102,21 @@ void flow_each_open(struct flow_tracker *t, event_sink *sink, void *context);
  */
 void flow_finish(struct flow_tracker *t, uint64_t linger_ns);
 
+/*
+ * A checkpoint: all flows, to go on from after a restart. Saved through `write`, loaded through
+ * `read` by the same build of the program (flow_checkpoint_layout tells builds apart; the caller
+ * keeps it, and a checksum, beside the data). Scopes are the decoder's: `scope` says what a saved id
+ * is now. Each returns 0, or -1 when write or read failed, or memory was short: a tracker that was
+ * half loaded is of no use. Load into a new tracker; its clock then is the saved one's, and
+ * deadlines that have passed since run out with the next flow_advance, at their own time.
+ */
+typedef bool flow_write(void *context, const void *data, size_t n);
+typedef bool flow_read(void *context, void *data, size_t n);
+typedef uint32_t flow_scope(void *context, uint32_t saved);
+int flow_save(const struct flow_tracker *t, flow_write *write, void *context);
+int flow_load(struct flow_tracker *t, flow_read *read, flow_scope *scope, void *context);
+uint64_t flow_checkpoint_layout(void);
+
 const struct flow_counters *flow_counters(const struct flow_tracker *t);
 
 /* Octets held by the table, the flows and the timers. */

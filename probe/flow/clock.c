@@ -43,7 +43,7 @@ void clock_run_timers(struct flow_tracker *t, uint64_t until_ns) {
         t->now_ns = until_ns;
 }
 
-static void start(struct flow_tracker *t, uint64_t ts_ns) {
+void clock_start(struct flow_tracker *t, uint64_t ts_ns) {
     t->now_ns = ts_ns;
     t->wheel.tick = ts_ns >> WHEEL_TICK_BITS;
     picture_init(t);
@@ -51,7 +51,7 @@ static void start(struct flow_tracker *t, uint64_t ts_ns) {
 
 void flow_advance(struct flow_tracker *t, uint64_t now_ns) {
     if (t->now_ns == 0)
-        start(t, now_ns);
+        clock_start(t, now_ns);
     if (now_ns > t->picture.next_ns)
         picture_reach(t, now_ns);
     if (now_ns > t->now_ns)
@@ -91,7 +91,7 @@ static bool leap_believed(struct flow_tracker *t, uint64_t ts_ns) {
  * (design 1.3). */
 static uint64_t take(struct flow_tracker *t, uint64_t ts_ns) {
     if (t->now_ns == 0) {
-        start(t, ts_ns);
+        clock_start(t, ts_ns);
         return ts_ns;
     }
     if (ts_ns < t->now_ns) {

@@ -64,9 +64,8 @@ void flow_begin(struct flow_tracker *t, struct flow *f, const struct segment *s,
     roles_begin(t, f, s, from);
 }
 
-uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struct segment *s) {
-    if (t->pool.used >= t->config.max_flows)
-        evict_one(t);
+/* An entry with the addresses, ports and scope of a key, in the pool and in the table. */
+uint32_t flow_enter(struct flow_tracker *t, const struct flow_key *k) {
     uint32_t index = pool_take(&t->pool);
     if (index == FLOW_NONE)
         return FLOW_NONE;
@@ -91,7 +90,15 @@ uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struc
         pool_give(&t->pool, index);
         return FLOW_NONE;
     }
-    flow_begin(t, f, s, k->from);
+    return index;
+}
+
+uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struct segment *s) {
+    if (t->pool.used >= t->config.max_flows)
+        evict_one(t);
+    uint32_t index = flow_enter(t, k);
+    if (index != FLOW_NONE)
+        flow_begin(t, pool_at(&t->pool, index), s, k->from);
     return index;
 }
 

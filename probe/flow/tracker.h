@@ -264,6 +264,7 @@ static inline unsigned flow_client(const struct flow *f) {
 
 /* clock.c: the time of a packet by the tracker's clock; timers before it run out. */
 uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns);
+void clock_start(struct flow_tracker *t, uint64_t ts_ns); /* time begins */
 void clock_run_timers(struct flow_tracker *t, uint64_t until_ns);
 
 /* keys.c */
@@ -281,6 +282,8 @@ void evict_one(struct flow_tracker *t);
 
 /* life.c: begins, deadlines, ends */
 enum { FLOW_TOMBSTONE_S = 5 }; /* a finished connection absorbs what comes late */
+/* An entry for a key, with nothing in it yet; FLOW_NONE when memory is short. */
+uint32_t flow_enter(struct flow_tracker *t, const struct flow_key *k);
 /* A new flow for the key of its first segment; FLOW_NONE when memory is short. */
 uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struct segment *s);
 /* Another connection in an entry that held one of the same key. */

@@ -10,10 +10,9 @@
 #include <cmocka.h>
 
 #include "probe/flow/tracker.h"
-#include "tests/unit/flow_random.h"
-#include "tests/unit/flow_segments.h"
+#include "tests/unit/flow_traffic.h"
 
-enum { HOSTS = 12000, SERVER = 0x800000, PORT = 443, PERIOD_S = 1 };
+enum { HOSTS = TRAFFIC_HOSTS, PERIOD_S = 1 };
 
 /* What the transitions say of a client host's connection. */
 struct known {
@@ -25,23 +24,17 @@ struct fixture {
     struct flow_tracker *tracker;
     struct known now[HOSTS], then[HOSTS]; /* then: when the picture began */
     bool given[HOSTS];
-    uint32_t seq[HOSTS]; /* the client's next; the server's is the same and 7 */
-    uint8_t stage[HOSTS];
+    struct traffic traffic;
     uint64_t picture_ns, pictures, members, early, missed, quiet;
     bool picturing;
-    uint64_t ms, random;
 };
 
 static bool is_open(const struct known *k) {
     return k->state[0] != TCP_CLOSED || k->state[1] != TCP_CLOSED;
 }
 
-static uint32_t host_of(const struct event *e) {
-    return (uint32_t)e->flow.client[1] << 16 | (uint32_t)e->flow.client[2] << 8 | e->flow.client[3];
-}
-
 static void take_transition(struct fixture *x, const struct event *e) {
-    struct known *k = &x->now[host_of(e)];
+    struct known *k = &x->now[traffic_host(e)];
     if (k->first_ns != e->flow.first_ns) /* another connection: both ends CLOSED since its begin */
         *k = (struct known){.since_ns = {e->flow.first_ns, e->flow.first_ns}};
     for (unsigned side = 0; side < 2; side++) {
@@ -66,7 +59,7 @@ static void begin(struct fixture *x, const struct event *e) {
 }
 
 static void take_member(struct fixture *x, const struct event *e) {
-    uint32_t host = host_of(e);
+    uint32_t host = traffic_host(e);
     const struct known *k = &x->then[host];
     assert_true(x->picturing);
     assert_int_equal(e->ts_ns, x->picture_ns);
@@ -130,40 +123,8 @@ static void stop(struct fixture *x) {
     free(x);
 }
 
-/* The next segment of a host's connection, or one that breaks it off. */
 static void act(struct fixture *x, uint32_t host) {
-    uint32_t c = x->seq[host], s = c + 7;
-    uint8_t flags = SEGMENT_ACK;
-    bool client = true;
-    switch (x->stage[host]++) {
-    case 0:
-        x->seq[host] = c += 100000;
-        segments_feed(x->tracker, x->ms,
-                      segments_make(host, 40000, SERVER, PORT, SEGMENT_SYN, c - 1, 0));
-        return;
-    case 1:
-        segments_feed(
-            x->tracker, x->ms,
-            segments_make(SERVER, PORT, host, 40000, SEGMENT_SYN | SEGMENT_ACK, s - 1, c));
-        return;
-    case 2:
-        break;
-    case 3:
-        flags |= SEGMENT_FIN;
-        break;
-    case 4:
-        flags |= random_below(&x->random, 3) == 0 ? SEGMENT_RST : SEGMENT_FIN;
-        client = false;
-        c++;
-        break;
-    default:
-        x->stage[host] = 0; /* the tuple is used again, in TIME_WAIT or when it is forgotten */
-        c++;
-        s++;
-    }
-    segments_feed(x->tracker, x->ms,
-                  client ? segments_make(host, 40000, SERVER, PORT, flags, c, s)
-                         : segments_make(SERVER, PORT, host, 40000, flags, s, c));
+    segments_feed(x->tracker, x->traffic.ms, traffic_next(&x->traffic, host));
 }
 
 static void open_all(struct fixture *x, uint32_t hosts) {
@@ -174,9 +135,9 @@ static void open_all(struct fixture *x, uint32_t hosts) {
 
 static void run(struct fixture *x, uint32_t hosts, unsigned steps, size_t room) {
     for (unsigned n = 0; n < steps; n++) {
-        x->ms++;
+        x->traffic.ms++;
         for (int i = 0; i < 4; i++)
-            act(x, (uint32_t)random_below(&x->random, hosts));
+            act(x, (uint32_t)random_below(&x->traffic.random, hosts));
         flow_picture_go_on(x->tracker, room);
     }
 }
@@ -223,8 +184,8 @@ static void at_once(void **state) {
     struct fixture *x = start(true, 0);
     open_all(x, HOSTS);
     for (unsigned n = 0; n < 5000; n++) {
-        x->ms++;
-        act(x, (uint32_t)random_below(&x->random, HOSTS));
+        x->traffic.ms++;
+        act(x, (uint32_t)random_below(&x->traffic.random, HOSTS));
         assert_false(x->picturing);
         assert_false(flow_picture_go_on(x->tracker, 100));
     }
@@ -238,16 +199,17 @@ static void in_silence(void **state) {
     (void)state;
     struct fixture *x = start(true, 0);
     open_all(x, 10);
-    x->ms = 100 * 1000;
+    x->traffic.ms = 100 * 1000;
     act(x, 10);
     assert_int_equal(x->pictures, 100);
     assert_int_equal(x->quiet, 99);
-    x->ms += UINT64_C(48) * 3600 * 1000;
+    x->traffic.ms += UINT64_C(48) * 3600 * 1000;
     for (int witness = 0; witness < 3; witness++)
         act(x, 11 + (uint32_t)witness);
     /* half an hour after the last SYN was given up, which takes 131 s */
     assert_in_range(x->pictures, 100 + 1800, 100 + 131 + 1800 + 3);
-    assert_int_equal(x->picture_ns, SEGMENTS_EPOCH_NS + x->ms * BASE_NS_PER_MS - BASE_NS_PER_S);
+    assert_int_equal(x->picture_ns,
+                     SEGMENTS_EPOCH_NS + x->traffic.ms * BASE_NS_PER_MS - BASE_NS_PER_S);
     stop(x);
 }
 

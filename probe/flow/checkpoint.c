@@ -1,0 +1,123 @@
+/*
+ * checkpoint: flows from one run of the program to the next.
+ *
+ * An entry is saved as it lies in memory, with the pair of addresses of an IPv6 flow behind it:
+ * there are no pointers in it, and its links (wheel, pool, hash under a seed that is secret to each
+ * run) are made anew. So a checkpoint is good for one build only; what else would have to be
+ * written field by field changes too often to be kept compatible.
+ */
+#include "tracker.h"
+
+#include <string.h>
+
+struct saved_head {
+    uint64_t flows, now_ns, serial, data_segments, gaps;
+};
+
+struct saved_flow {
+    struct flow flow;
+    struct pair6 pair; /* zero for IPv4 */
+};
+
+/* Sizes and places that change with the layout. */
+uint64_t flow_checkpoint_layout(void) {
+    static const uint64_t key[2] = {1, 1};
+    const uint64_t layout[] = {sizeof(struct saved_head),
+                               sizeof(struct saved_flow),
+                               offsetof(struct flow, tcp),
+                               offsetof(struct flow, first_ns),
+                               offsetof(struct flow, zeek),
+                               sizeof(struct tcp_endpoint),
+                               sizeof(struct tcp_detail),
+                               offsetof(struct tcp_detail, fin),
+                               TCP_STATES,
+                               TCP_EVENTS};
+    return base_siphash(key, layout, sizeof layout);
+}
+
+/* What was never confirmed is not worth a restart. */
+static bool is_kept(const struct flow *f) {
+    return (f->flags & FLOW_USED) && !(f->flags & FLOW_TENTATIVE);
+}
+
+int flow_save(const struct flow_tracker *t, flow_write *write, void *context) {
+    struct saved_head head = {.now_ns = t->now_ns,
+                              .serial = t->serial,
+                              .data_segments = t->data_segments,
+                              .gaps = t->gaps};
+    for (uint32_t i = 0; i < t->pool.top; i++)
+        head.flows += is_kept(pool_at(&t->pool, i));
+    if (!write(context, &head, sizeof head))
+        return -1;
+    for (uint32_t i = 0; i < t->pool.top; i++) {
+        struct saved_flow s = {.flow = *pool_at(&t->pool, i)};
+        if (!is_kept(&s.flow))
+            continue;
+        if (s.flow.flags & FLOW_IPV6)
+            s.pair = *pool6_at(&t->pool6, s.flow.addr[0]);
+        if (!write(context, &s, sizeof s))
+            return -1;
+    }
+    return 0;
+}
+
+/* The key as a segment of side 0 would make it. */
+static void key_of(const struct flow_tracker *t, const struct saved_flow *s, uint32_t scope,
+                   struct flow_key *k) {
+    struct segment segment = {.family = s->flow.flags & FLOW_IPV6 ? 6 : 4,
+                              .scope = scope,
+                              .src_port = s->flow.port[0],
+                              .dst_port = s->flow.port[1]};
+    if (segment.family == 6) {
+        memcpy(segment.src, s->pair.addr[0], sizeof segment.src);
+        memcpy(segment.dst, s->pair.addr[1], sizeof segment.dst);
+    } else {
+        memcpy(segment.src, &s->flow.addr[0], sizeof s->flow.addr[0]);
+        memcpy(segment.dst, &s->flow.addr[1], sizeof s->flow.addr[1]);
+    }
+    flow_key_make(t, &segment, k);
+}
+
+/* Everything but what flow_enter has filled in, and the links. */
+static int adopt(struct flow_tracker *t, const struct saved_flow *s, uint32_t index) {
+    struct flow *f = pool_at(&t->pool, index), fresh = *f;
+    *f = s->flow;
+    memcpy(f->addr, fresh.addr, sizeof f->addr);
+    f->scope = fresh.scope;
+    f->hash = fresh.hash;
+    f->flags = (f->flags & ~(uint32_t)FLOW_PICTURED) | t->picture.parity;
+    f->deadline_ns = BASE_NEVER_NS;
+    f->wheel_slot = fresh.wheel_slot;
+    f->wheel_next = fresh.wheel_next;
+    f->wheel_prev = fresh.wheel_prev;
+    t->counters.flows_open += (f->flags & FLOW_COUNTED) != 0;
+    uint64_t due = flow_due_ns(f);
+    return due == BASE_NEVER_NS ? 0 : wheel_set(&t->wheel, index, due);
+}
+
+static int load_flow(struct flow_tracker *t, const struct saved_flow *s, uint32_t scope) {
+    struct flow_key k;
+    if (t->pool.used >= t->config.max_flows)
+        return 0; /* the cap is lower now: what comes last is left out */
+    key_of(t, s, scope, &k);
+    if (k.from != 0 || table_find(&t->table, &k) != FLOW_NONE)
+        return -1; /* nothing that flow_save has written */
+    uint32_t index = flow_enter(t, &k);
+    return index == FLOW_NONE ? -1 : adopt(t, s, index);
+}
+
+int flow_load(struct flow_tracker *t, flow_read *read, flow_scope *scope, void *context) {
+    struct saved_head head;
+    if (!read(context, &head, sizeof head))
+        return -1;
+    t->serial = head.serial;
+    t->data_segments = head.data_segments;
+    t->gaps = head.gaps;
+    clock_start(t, head.now_ns);
+    for (uint64_t i = 0; i < head.flows; i++) {
+        struct saved_flow s;
+        if (!read(context, &s, sizeof s) || load_flow(t, &s, scope(context, s.flow.scope)) != 0)
+            return -1;
+    }
+    return 0;
+}
