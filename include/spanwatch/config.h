@@ -48,6 +48,10 @@ int config_load_text(struct config_document *d, const char *name, const char *te
 
 void config_free(struct config_document *d);
 
+/* The octets of a file within CONFIG_MAX_FILE, *n of them, the caller's to free; NULL with `error`.
+ * No NUL is added. */
+char *config_read(const char *path, size_t *n, struct base_error *error);
+
 /* A path one step longer. Steps past CONFIG_MAX_DEPTH are dropped. */
 struct config_path config_member(const struct config_path *p, const char *key);
 struct config_path config_element(const struct config_path *p, size_t index);
@@ -63,6 +67,15 @@ unsigned config_line(const struct config_document *d, const struct config_path *
 int config_error(const struct config_document *d, const struct config_path *p,
                  struct base_error *error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* The same for what is no JSON: "FILE:LINE" (0: the file as a whole). Always returns -1. */
+int config_error_at(const char *name, unsigned line, struct base_error *error, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+/* The key path at an octet of a text that need not be valid up to its end: the member or element
+ * that stands there or was begun last; "" at the root. Returns `out`. */
+const char *config_place(const struct config_document *d, size_t offset,
+                         char out[CONFIG_PATH_TEXT]);
 
 /* What was found, for a message: the value's JSON, cut when long, and its type: `"abc" (a string)`.
  * Returns `out`. */

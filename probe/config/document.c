@@ -20,7 +20,6 @@ enum {
         200 /* octets of a file's name in a message: its end tells more than its beginning */
 };
 
-/* "FILE:LINE" into the error's subject, the reason into its text. */
 static int fail_at(struct base_error *error, const char *name, unsigned line, const char *why) {
     char what[SHOWN_NAME + 24];
     size_t n = strlen(name);
@@ -32,6 +31,16 @@ static int fail_at(struct base_error *error, const char *name, unsigned line, co
     else
         snprintf(what, sizeof what, "%s%s", cut, name);
     return base_error_set(error, what, "%s", why);
+}
+
+int config_error_at(const char *name, unsigned line, struct base_error *error, const char *format,
+                    ...) {
+    char why[sizeof error->why];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    return fail_at(error, name, line, why);
 }
 
 static bool is_blank(const char *text) {
@@ -48,6 +57,16 @@ static int refuse_nul(const struct config_document *d, size_t n, struct base_err
     return fail_at(error, d->name, line, "not valid JSON: an octet 0 stands in it");
 }
 
+/* What jansson found, and the key path at which it stood then. */
+static int tell_syntax(const struct config_document *d, const json_error_t *fault,
+                       struct base_error *error) {
+    char path[CONFIG_PATH_TEXT];
+    config_place(d, fault->position > 0 ? (size_t)fault->position : 0, path);
+    return config_error_at(d->name, fault->line > 0 ? (unsigned)fault->line : 0, error,
+                           "%s%snot valid JSON: %s (column %d)", path, path[0] != '\0' ? ": " : "",
+                           fault->text, fault->column);
+}
+
 static int parse(struct config_document *d, size_t n, struct base_error *error) {
     json_error_t fault;
     if (refuse_nul(d, n, error) != 0)
@@ -57,11 +76,8 @@ static int parse(struct config_document *d, size_t n, struct base_error *error) 
         return d->root != NULL ? 0 : fail_at(error, d->name, 0, "out of memory");
     }
     d->root = json_loadb(d->text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
-    if (d->root == NULL) {
-        char why[JSON_ERROR_TEXT_LENGTH + 64];
-        snprintf(why, sizeof why, "not valid JSON: %s (column %d)", fault.text, fault.column);
-        return fail_at(error, d->name, fault.line > 0 ? (unsigned)fault.line : 0, why);
-    }
+    if (d->root == NULL)
+        return tell_syntax(d, &fault, error);
     if (!json_is_object(d->root)) {
         struct config_path root = {0};
         char found[CONFIG_FOUND_TEXT];
@@ -121,23 +137,29 @@ static char *read_all(int fd, const char *name, size_t *n, struct base_error *er
     return NULL;
 }
 
-int config_load(struct config_document *d, const char *path, struct base_error *error) {
+char *config_read(const char *path, size_t *n, struct base_error *error) {
     struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *text = NULL;
+    if (fd < 0) {
+        fail_at(error, path, 0, strerror(errno));
+        return NULL;
+    }
+    bool known = fstat(fd, &status) == 0;
+    if (known && S_ISDIR(status.st_mode))
+        fail_at(error, path, 0, "a directory; name the file in it");
+    else if (known && S_ISREG(status.st_mode) && status.st_size > CONFIG_MAX_FILE)
+        fail_at(error, path, 0, "larger than 16 MiB: not a configuration file");
+    else
+        text = read_all(fd, path, n, error);
+    close(fd);
+    return text;
+}
+
+int config_load(struct config_document *d, const char *path, struct base_error *error) {
     size_t n;
     *d = (struct config_document){.name = path};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_at(error, path, 0, strerror(errno));
-    if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-        close(fd);
-        return fail_at(error, path, 0, "a directory; name the file in it");
-    }
-    if (S_ISREG(status.st_mode) && status.st_size > CONFIG_MAX_FILE) {
-        close(fd);
-        return fail_at(error, path, 0, "larger than 16 MiB: not a configuration file");
-    }
-    char *text = read_all(fd, path, &n, error);
-    close(fd);
+    char *text = config_read(path, &n, error);
     if (text == NULL)
         return -1;
     int result = config_load_text(d, path, text, n, error);

@@ -6,6 +6,7 @@
  * read is bounded by the terminating NUL all the same. Output: a line number. Used for messages
  * only, so that it may take its time.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "spanwatch/config.h"
@@ -96,4 +97,63 @@ unsigned config_line(const struct config_document *d, const struct config_path *
     for (const char *p = d->text; p < place; p++)
         line += *p == '\n';
     return line;
+}
+
+/* One container that the walk of config_place is in: which member or element it has reached. */
+struct level {
+    const char *key; /* at its quote; NULL in an array, or before an object's first key */
+    const char *end; /* behind the key's closing quote */
+    size_t index;
+    bool is_array;
+};
+
+/* The key from `key` to `end`, quotes included, at the end of a path. One with escapes stays as it
+ * is written. */
+static void put_step(char out[CONFIG_PATH_TEXT], const struct level *l) {
+    size_t n = strlen(out), length = l->key != NULL ? (size_t)(l->end - l->key) : 0;
+    if (l->is_array)
+        snprintf(out + n, CONFIG_PATH_TEXT - n, "[%zu]", l->index);
+    else if (length >= 2)
+        snprintf(out + n, CONFIG_PATH_TEXT - n, "%s%.*s", n > 0 ? "." : "", (int)(length - 2),
+                 l->key + 1);
+}
+
+/* `p` stands at a quote in level `l`: a key where an object waits for one, else a value. */
+static const char *pass_string(const char *p, struct level *l, bool is_key) {
+    const char *end = skip_string(p);
+    if (is_key) {
+        l->key = p;
+        l->end = end;
+    }
+    return end;
+}
+
+const char *config_place(const struct config_document *d, size_t offset,
+                         char out[CONFIG_PATH_TEXT]) {
+    struct level level[CONFIG_MAX_DEPTH];
+    size_t depth = 0; /* containers open; those past CONFIG_MAX_DEPTH are only counted */
+    bool wants_key = false;
+    for (const char *p = d->text, *end = d->text + offset; *p != '\0' && p < end;) {
+        struct level *l = depth > 0 && depth <= CONFIG_MAX_DEPTH ? &level[depth - 1] : NULL;
+        if (*p == '"') {
+            p = l != NULL ? pass_string(p, l, wants_key && !l->is_array) : skip_string(p);
+            continue;
+        }
+        if (*p == '{' || *p == '[') {
+            if (depth < CONFIG_MAX_DEPTH)
+                level[depth] = (struct level){.is_array = *p == '['};
+            depth++;
+        } else if ((*p == '}' || *p == ']') && depth > 0) {
+            depth--;
+        } else if (*p == ',' && l != NULL && p + 1 < end) {
+            l->index++;
+        }
+        if (strchr("{,:", *p) != NULL)
+            wants_key = *p != ':';
+        p++;
+    }
+    out[0] = '\0';
+    for (size_t i = 0; i < depth && i < CONFIG_MAX_DEPTH; i++)
+        put_step(out, &level[i]);
+    return out;
 }

@@ -192,10 +192,37 @@ static void test_long_name(void **state) {
     assert_non_null(strstr(error.what, "dd/x.json:2"));
 }
 
+/* Where a text is broken, whatever follows: each case's fault stands at the octet '!'. */
+static void test_places_of_faults(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *place;
+    } cases[] = {
+        {"!", ""},
+        {"{!", ""},
+        {"{\"a\"!", "a"},
+        {"{\"a\":!", "a"},
+        {"{\"a\":{\"b\":[1,{\"c\":\"x\"!", "a.b[1].c"},
+        {"{\"a\":{\"b\":[1,{\"c\":\"x\"}, !", "a.b[2]"},
+        {"{\"a\":{\"b\":[[],[]],\"d\":1!", "a.d"},
+        {"{\"a\":{\"b\":\"]},{\\\"\"},\"d\":\"x!", "d"},
+        {"[[[[[[[[[[[[!", "[0][0][0][0][0][0][0][0]"},
+        {"]]}}!", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[64], place[CONFIG_PATH_TEXT];
+        struct config_document d = {.text = text};
+        snprintf(text, sizeof text, "%s", cases[i].text);
+        assert_string_equal(config_place(&d, strcspn(text, "!"), place), cases[i].place);
+        assert_string_equal(config_place(&d, strcspn(text, "!") + 1, place), cases[i].place);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_of_members_and_elements),
         cmocka_unit_test(test_lines_of_many),
+        cmocka_unit_test(test_places_of_faults),
         cmocka_unit_test(test_path_text),
         cmocka_unit_test(test_empty_is_an_object),
         cmocka_unit_test(test_refused),

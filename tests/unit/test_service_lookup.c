@@ -280,7 +280,7 @@ static void test_refused_files(void **state) {
         {ENTRY("{\"name\":\"a\\u0007\"}"), 3, "services[1].name: found"},
         {ENTRY("{\"name\":\"0123456789012345678901234567890123456789012345678901234567890123\"}"),
          3, "services[1].name: found"},
-        {ENTRY("{\"name\":\"\xc3\x28\"}"), 3, "not valid JSON"},
+        {ENTRY("{\"name\":\"\xc3\x28\"}"), 3, "services[1].name: not valid JSON"},
         {ENTRY("{\"server\":\"10.0.0.1\",\"port\":1,\"name\":\"b\"}"), 3,
          "services[1]: the same server, port and vlan as services[0] in line 2"},
         {ENTRY("{\"server\":\"10.0.0.1/32\",\"port\":\"1-1\",\"name\":\"b\"}"), 3,
