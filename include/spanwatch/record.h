@@ -5,6 +5,7 @@
 #ifndef SPANWATCH_RECORD_H
 #define SPANWATCH_RECORD_H
 
+#include "spanwatch/cmdb.h"
 #include "spanwatch/decode.h"
 #include "spanwatch/event.h"
 #include "spanwatch/service.h"
@@ -14,6 +15,7 @@
 struct record_context {
     const char *probe; /* NAME, valid by design 1.1 */
     const struct service_table *services;
+    const struct cmdb *cmdb;       /* NULL: none */
     const struct decoder *decoder; /* for decode_scope() */
 };
 
@@ -66,7 +68,7 @@ size_t record_snapshot_json(const struct record_context *context, const struct s
                             struct record_snapshot_cursor *at, char *out);
 
 /* One row of `query connections` (design 1.6) as a JSON object and a newline, from an
- * EVENT_CONNECTION. */
+ * EVENT_CONNECTION: with the client's name and the service's attributes where the CMDB has them. */
 size_t record_row_json(const struct record_context *c, const struct event *e, char *out);
 
 /* The connection's identity: SipHash-2-4 under the published key 0x7370616e77617463,
@@ -88,6 +90,9 @@ size_t record_tunnel_text(const struct decode_scope *s, char out[RECORD_SCOPE_TE
 /* The service name of an event's server; `buffer` may hold the result. */
 const char *record_service(const struct record_context *c, const struct event_flow *f,
                            char buffer[SERVICE_NAME_MAX]);
+
+/* The name of an event's client by the CMDB, NULL when it has none. */
+const char *record_client_name(const struct record_context *c, const struct event_flow *f);
 
 /* `text` made fit for a terminal: control characters and what is not UTF-8 as \xNN, the rest as it
  * is. Cut between characters to `size` octets, NUL included; returns the length. */

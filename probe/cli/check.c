@@ -26,8 +26,21 @@ struct service_table *cli_load_services(const struct cli_options *o, struct base
     return t;
 }
 
+struct cmdb *cli_load_cmdb(const struct cli_options *o, struct base_error *error) {
+    struct cmdb *c = cmdb_new();
+    if (c == NULL)
+        base_error_set(error, "cmdb", "out of memory");
+    for (size_t i = 0; i < o->cmdb_count && c != NULL; i++) {
+        if (cmdb_load(c, o->cmdb[i], error) == 0)
+            continue;
+        cmdb_free(c);
+        c = NULL;
+    }
+    return c;
+}
+
 int cli_check_files(const struct cli_options *o, struct base_error *error) {
-    const char *const paths[] = {o->cmdb, o->alarms, o->allow};
+    const char *const paths[] = {o->alarms, o->allow};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         struct config_document document;
         if (paths[i] == NULL)
@@ -83,6 +96,7 @@ int cli_check(const struct cli_options *o) {
     struct base_error error;
     struct cli_config config;
     struct service_table *services = NULL;
+    struct cmdb *cmdb = NULL;
     int result = cli_load_config(o, &config, &error);
     if (result == 0 && o->file_count > 0)
         result = base_error_set(&error, "check",
@@ -92,17 +106,20 @@ int cli_check(const struct cli_options *o) {
         result = cli_check_files(o, &error);
     if (result == 0 && (services = cli_load_services(o, &error)) == NULL)
         result = -1;
+    if (result == 0 && (cmdb = cli_load_cmdb(o, &error)) == NULL)
+        result = -1;
     if (result == 0) {
         printf("configuration: %s\n", o->config != NULL ? o->config : "no file; defaults");
         cli_config_print(&config, stdout);
         print_services(o, services, stdout);
-        print_unused("cmdb", o->cmdb, stdout);
+        cli_print_cmdb(o, services, cmdb, stdout);
         print_unused("alarms", o->alarms, stdout);
         print_unused("allow", o->allow, stdout);
     } else {
         base_error_print(&error);
     }
     service_free(services);
+    cmdb_free(cmdb);
     cli_config_free(&config);
     return result == 0 ? CLI_DONE : CLI_USAGE;
 }

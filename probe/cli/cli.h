@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "spanwatch/cmdb.h"
 #include "spanwatch/service.h"
 #include "spanwatch/store.h"
 
@@ -37,7 +38,9 @@ struct cli_at {
 
 /* Options as given; texts are borrowed from argv. */
 struct cli_options {
-    const char *config, *services, *cmdb, *alarms, *allow; /* files; NULL when not given */
+    const char *config, *services, *alarms, *allow; /* files; NULL when not given */
+    const char **cmdb;                              /* files of --cmdb, in order; owned */
+    size_t cmdb_count;
     const char *name, *filter, *output;
     struct cli_at at;
     enum cli_format format;
@@ -91,8 +94,14 @@ void cli_print_wrapped(FILE *out, const char *text, unsigned indent, unsigned co
 int cli_load_config(const struct cli_options *o, struct cli_config *config,
                     struct base_error *error);
 struct service_table *cli_load_services(const struct cli_options *o, struct base_error *error);
-/* The files of --cmdb, --alarms and --allow: they must be there and hold an object; later versions
- * use them. */
+/* All files of --cmdb in one; empty without any. NULL with `error`. */
+struct cmdb *cli_load_cmdb(const struct cli_options *o, struct base_error *error);
+/* The same in words, for `check`: attributes, clients, and names that only one of both files has.
+ */
+void cli_print_cmdb(const struct cli_options *o, const struct service_table *services,
+                    const struct cmdb *cmdb, FILE *out);
+/* The files of --alarms and --allow: they must be there and hold an object; later versions use
+ * them. */
 int cli_check_files(const struct cli_options *o, struct base_error *error);
 
 /* The verbs: an exit status each. `read` prints its own errors. */

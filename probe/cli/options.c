@@ -21,9 +21,9 @@ struct option_row {
     const char *help;
 };
 
-static take_option take_name, take_redis, take_workers, take_set, take_format, take_records,
-    take_at, take_linger, take_interface, take_snaplen, take_ring, take_duration, take_no_promisc,
-    take_no_reopen, take_help;
+static take_option take_name, take_redis, take_workers, take_set, take_cmdb, take_format,
+    take_records, take_at, take_linger, take_interface, take_snaplen, take_ring, take_duration,
+    take_no_promisc, take_no_reopen, take_help;
 
 #define TEXT(field) offsetof(struct cli_options, field), NULL
 
@@ -44,8 +44,9 @@ static const struct option_row rows[] = {
      "1 to 64 (default 1): probe shares out connections among N threads; read uses one, whatever "
      "N"},
     {"services", "FILE", CLI_ALL, TEXT(services), "names of services by server and port (JSON)"},
-    {"cmdb", "FILE", CLI_ALL, TEXT(cmdb),
-     "attributes of services (JSON); checked to be an object, used in later versions"},
+    {"cmdb", "FILE", CLI_ALL, 0, take_cmdb,
+     "attributes of services, and names of clients by address or network: JSON, or CSV when the "
+     "name ends in .csv; may be repeated"},
     {"alarms", "FILE", CLI_ALL, TEXT(alarms),
      "rules of alarms (JSON); checked to be an object, used in later versions"},
     {"allow", "FILE", CLI_ALL, TEXT(allow),
@@ -120,6 +121,12 @@ static int append(const char ***list, size_t *count, const char *value, struct b
 
 static int take_set(struct cli_options *o, const char *value, struct base_error *error) {
     return append(&o->set, &o->set_count, value, error);
+}
+
+static int take_cmdb(struct cli_options *o, const char *value, struct base_error *error) {
+    if (*value == '\0')
+        return base_error_set(error, "--cmdb", "found an empty text, allowed is FILE");
+    return append(&o->cmdb, &o->cmdb_count, value, error);
 }
 
 static int take_interface(struct cli_options *o, const char *value, struct base_error *error) {
@@ -393,9 +400,10 @@ int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_ver
 
 void cli_options_free(struct cli_options *o) {
     free(o->set);
+    free(o->cmdb);
     free(o->interfaces);
-    o->set = o->interfaces = NULL;
-    o->set_count = o->interface_count = 0;
+    o->set = o->cmdb = o->interfaces = NULL;
+    o->set_count = o->cmdb_count = o->interface_count = 0;
 }
 
 void cli_options_print(enum cli_verb_bit verb, FILE *out) {

@@ -19,12 +19,15 @@ static bool is_same_file(const struct stat *out, const char *path) {
 
 /* Is `path` a capture or a file of the configuration? Opening it for writing would destroy it. */
 static bool is_input(const struct cli_options *o, const char *path) {
-    const char *const settings[] = {o->config, o->services, o->cmdb, o->alarms, o->allow};
+    const char *const settings[] = {o->config, o->services, o->alarms, o->allow};
     struct stat out;
     if (stat(path, &out) != 0 || !S_ISREG(out.st_mode))
         return false;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (settings[i] != NULL && is_same_file(&out, settings[i]))
+            return true;
+    for (size_t i = 0; i < o->cmdb_count; i++)
+        if (is_same_file(&out, o->cmdb[i]))
             return true;
     for (size_t i = 0; i < o->file_count; i++)
         if (is_same_file(&out, o->files[i]))

@@ -60,7 +60,9 @@ static int prepare(struct probe_job *job, struct base_error *error) {
         return -1;
     apply_options(job);
     job->services = cli_load_services(o, error);
-    return job->services != NULL ? 0 : -1;
+    if (job->services != NULL)
+        job->cmdb = cli_load_cmdb(o, error);
+    return job->cmdb != NULL ? 0 : -1;
 }
 
 /* ---- what needs rights ---- */
@@ -138,8 +140,10 @@ static int init_workers(struct probe_job *job, struct base_error *error) {
         w->among_others = job->workers > 1;
         if (cli_worker_init(w, job->capture[i], &share, job->services, error) != 0)
             return -1;
-        job->context[i] = (struct record_context){
-            .probe = job->name, .services = job->services, .decoder = w->pipe.decoder};
+        job->context[i] = (struct record_context){.probe = job->name,
+                                                  .services = job->services,
+                                                  .cmdb = job->cmdb,
+                                                  .decoder = w->pipe.decoder};
     }
     return 0;
 }
@@ -216,6 +220,7 @@ static void finish(struct probe_job *job) {
     free(job->context);
     service_free(job->services);
     service_free(job->retired);
+    cmdb_free(job->cmdb);
     cli_config_free(&job->config);
 }
 

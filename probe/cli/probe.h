@@ -35,6 +35,7 @@ struct probe_job {
     const struct cli_options *options;
     struct cli_config config;
     struct service_table *services, *retired; /* retired: workers may still look into it */
+    struct cmdb *cmdb;                        /* of the main thread alone */
     char name[CLI_NAME_MAX + 1];
     struct cli_output output;
     int fd;                    /* of the output, non-blocking where it could block; -1 for none */

@@ -114,24 +114,36 @@ static void use_services(struct probe_job *job, struct service_table *fresh) {
     }
 }
 
+/* Only this thread looks into it, between two notes: the old one can go at once. */
+static void use_cmdb(struct probe_job *job, struct cmdb *fresh) {
+    cmdb_free(job->cmdb);
+    job->cmdb = fresh;
+    for (size_t i = 0; i < job->workers; i++)
+        job->context[i].cmdb = fresh;
+}
+
 static void on_reload(uv_signal_t *handle, int number) {
     struct probe_job *job = handle->data;
     struct base_error error;
     struct service_table *fresh = NULL;
+    struct cmdb *cmdb = NULL;
     (void)number;
     free_retired(job);
     if (job->retired != NULL) {
         base_warn("SIGHUP: the last reload is not over yet; try again");
         return;
     }
-    if (cli_check_files(job->options, &error) == 0)
+    if (cli_check_files(job->options, &error) == 0 &&
+        (cmdb = cli_load_cmdb(job->options, &error)) != NULL)
         fresh = cli_load_services(job->options, &error);
     if (fresh == NULL) {
+        cmdb_free(cmdb);
         base_error_print(&error);
         base_warn("SIGHUP: the configuration stays as it was");
         return;
     }
     use_services(job, fresh);
+    use_cmdb(job, cmdb);
     base_warn("SIGHUP: configuration loaded");
 }
 

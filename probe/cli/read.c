@@ -189,7 +189,9 @@ static int prepare(struct read_job *job, struct base_error *error) {
         return -1;
     cli_filter_free(filter);
     job->services = cli_load_services(o, error);
-    return job->services != NULL ? 0 : -1;
+    if (job->services != NULL)
+        job->cmdb = cli_load_cmdb(o, error);
+    return job->cmdb != NULL ? 0 : -1;
 }
 
 static enum cli_status work(struct read_job *job) {
@@ -199,8 +201,10 @@ static enum cli_status work(struct read_job *job) {
         base_error_print(&error);
         return CLI_FAILED;
     }
-    job->context = (struct record_context){
-        .probe = job->name, .services = job->services, .decoder = job->pipe.path.decoder};
+    job->context = (struct record_context){.probe = job->name,
+                                           .services = job->services,
+                                           .cmdb = job->cmdb,
+                                           .decoder = job->pipe.path.decoder};
     int result = run_job(job, &error);
     cli_progress_stop(&job->pipe.progress);
     if (result == 0)
@@ -223,6 +227,7 @@ int cli_read(const struct cli_options *o) {
     read_pipe_close(&job.pipe);
     cli_output_close(&job.output, NULL);
     service_free(job.services);
+    cmdb_free(job.cmdb);
     cli_config_free(&job.config);
     return status;
 }

@@ -46,6 +46,7 @@ struct read_job {
     const struct cli_options *options;
     struct cli_config config;
     struct service_table *services;
+    struct cmdb *cmdb;
     char name[CLI_NAME_MAX + 1];
     struct record_context context;
     struct cli_output output;

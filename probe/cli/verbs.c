@@ -37,8 +37,9 @@ static const struct verb verbs[] = {
      "as "
      "JSON Lines, with a stats record each second and a gap record wherever packets or records are "
      "missing. Started as root (or with CAP_NET_RAW), it opens the interfaces and then drops its "
-     "rights. SIGTERM and SIGINT end it, with all records written; SIGHUP loads --services again, "
-     "which the new user must be able to read. With several workers the kernel shares out "
+     "rights. SIGTERM and SIGINT end it, with all records written; SIGHUP loads --services and "
+     "--cmdb "
+     "again, which the new user must be able to read. With several workers the kernel shares out "
      "connections by a hash of the outermost addresses and ports.",
      CLI_PROBE, cli_probe, NULL},
     {"check", "validate configuration files and say what they mean", "spanwatch check [OPTION...]",

@@ -146,6 +146,27 @@ size_t record_event_json(const struct record_context *c, const struct event *e, 
     return (size_t)(end - out);
 }
 
+const char *record_client_name(const struct record_context *c, const struct event_flow *f) {
+    struct base_addr client = {.family = f->family};
+    memcpy(client.octet, f->client, sizeof client.octet);
+    return cmdb_client_name(c->cmdb, &client);
+}
+
+/* What the CMDB says of both ends. Attributes are JSON already, and shorter than CMDB_JSON_MAX. */
+static char *put_cmdb(const struct record_context *c, const struct event_flow *f, char *p) {
+    char buffer[SERVICE_NAME_MAX];
+    const char *name = record_client_name(c, f);
+    const char *attributes =
+        c->cmdb != NULL ? cmdb_service(c->cmdb, record_service(c, f, buffer)) : NULL;
+    if (name != NULL)
+        p = RECORD_PUT_TEXT(p, "client_name", name, RECORD_NAME_TEXT);
+    if (attributes != NULL && strcmp(attributes, "{}") != 0) {
+        p = RECORD_PUT(p, ",\"cmdb\":");
+        p = mempcpy(p, attributes, strlen(attributes));
+    }
+    return p;
+}
+
 size_t record_row_json(const struct record_context *c, const struct event *e, char *out) {
     const struct event_connection *n = &e->connection;
     char *p = record_put_text(RECORD_PUT(out, "{\"probe\":\""), c->probe, RECORD_NAME_TEXT);
@@ -154,6 +175,7 @@ size_t record_row_json(const struct record_context *c, const struct event *e, ch
     p = put_states(n->state, p);
     p = RECORD_PUT_TIME(p, "client_since", n->since_ns[EVENT_CLIENT]);
     p = RECORD_PUT_TIME(p, "server_since", n->since_ns[EVENT_SERVER]);
-    p = put_end(put_inferred(n->inferred, p));
+    p = put_inferred(n->inferred, p);
+    p = put_end(put_cmdb(c, &e->flow, p));
     return (size_t)(p - out);
 }

@@ -63,6 +63,25 @@ static void cell_service(const struct page *p, const struct event_flow *f) {
     store_columns_cell(p->table, record_service(p->report->context, f, buffer));
 }
 
+/* "10.7.0.17 pos-terminal-17": the name where the CMDB has one. */
+static void cell_host(const struct page *p, const struct base_addr *a) {
+    char text[BASE_ADDR_TEXT + CMDB_NAME_MAX];
+    size_t n = base_addr_format(a, text);
+    const char *name = cmdb_client_name(p->report->context->cmdb, a);
+    if (name != NULL)
+        snprintf(text + n, sizeof text - n, " %s", name);
+    store_columns_cell(p->table, text);
+}
+
+/* The same of a connection's client: "10.7.0.17:40000 pos-terminal-17". */
+static void cell_client(const struct page *p, const struct event_flow *f) {
+    char text[STORE_READABLE + CMDB_NAME_MAX];
+    const char *name = record_client_name(p->report->context, f);
+    snprintf(text, sizeof text, "%s%s%s", store_endpoint(f, true).text, name != NULL ? " " : "",
+             name != NULL ? name : "");
+    store_columns_cell(p->table, text);
+}
+
 /* ---- the head ---- */
 
 static void print_files(const struct page *p) {
@@ -238,9 +257,7 @@ static void print_clients(const struct page *p) {
         return;
     struct store_columns *t = table(p, "Clients in trouble", 0x7e, -1, names);
     for (size_t i = 0; i < top.count; i++) {
-        char address[BASE_ADDR_TEXT];
-        base_addr_format(&shown[i]->address, address);
-        store_columns_cell(t, address);
+        cell_host(p, &shown[i]->address);
         cell_count(t, shown[i]->connections);
         cell_count(t, shown[i]->refused);
         cell_count(t, shown[i]->timeouts);
@@ -272,9 +289,7 @@ static void print_senders(const struct page *p) {
         return;
     struct store_columns *t = table(p, "Resets and refusals by sender", 0x6, -1, names);
     for (size_t i = 0; i < top.count; i++) {
-        char address[BASE_ADDR_TEXT];
-        base_addr_format(&shown[i]->address, address);
-        store_columns_cell(t, address);
+        cell_host(p, &shown[i]->address);
         cell_count(t, shown[i]->resets_sent);
         cell_count(t, shown[i]->refusals_sent);
         store_columns_end_row(t);
@@ -291,7 +306,7 @@ static void print_slowest(const struct page *p, int side, const char *title) {
     struct store_columns *t = table(p, title, 0x1, 3, names);
     for (size_t i = 0; i < top->count; i++) {
         store_columns_cell(t, store_span(line[i].ns).text);
-        store_columns_cell(t, store_endpoint(&line[i].flow, true).text);
+        cell_client(p, &line[i].flow);
         store_columns_cell(t, store_endpoint(&line[i].flow, false).text);
         cell_service(p, &line[i].flow);
         store_columns_end_row(t);
@@ -310,7 +325,7 @@ static void print_lingering(const struct page *p, const struct store_top *top, c
     for (size_t i = 0; i < top->count; i++) {
         store_columns_cell(t, store_moment(line[i].ns, end).text);
         store_columns_cell(t, store_span(line[i].ns < end ? end - line[i].ns : 0).text);
-        store_columns_cell(t, store_endpoint(&line[i].flow, true).text);
+        cell_client(p, &line[i].flow);
         store_columns_cell(t, store_endpoint(&line[i].flow, false).text);
         cell_states(t, line[i].state);
         cell_service(p, &line[i].flow);

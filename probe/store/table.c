@@ -17,22 +17,24 @@
 #include <string.h>
 
 enum {
-    CLIENT_SINCE = 4,
-    SERVER_SINCE = 6,
-    COLUMNS = 9,
+    NAME = 1, /* of the client; shown where the CMDB names one at least */
+    CLIENT_SINCE = 5,
+    SERVER_SINCE = 7,
+    COLUMNS = 10,
     CELL = 4 * SERVICE_NAME_MAX,
     LINE = COLUMNS * CELL
 };
 
-static const char *const column_name[COLUMNS] = {"CLIENT",       "SERVER",   "SERVICE",
-                                                 "CLIENT_STATE", "SINCE",    "SERVER_STATE",
-                                                 "SINCE",        "INFERRED", "FLOW"};
+static const char *const column_name[COLUMNS] = {
+    "CLIENT", "CLIENT_NAME",  "SERVER", "SERVICE",  "CLIENT_STATE",
+    "SINCE",  "SERVER_STATE", "SINCE",  "INFERRED", "FLOW"};
 
 struct store_table {
     const struct record_context *context; /* borrowed */
     FILE *rows;                           /* made for the first row */
     uint64_t count;
     uint64_t oldest_ns; /* of the moments that the rows name */
+    bool named;         /* a row has a client's name */
     int fault;          /* errno of the temporary file's first fault */
     size_t width[COLUMNS];
 };
@@ -52,17 +54,19 @@ static void row_cells(const struct record_context *c, const struct event *e,
                       char cell[COLUMNS][CELL]) {
     const struct event_connection *n = &e->connection;
     char buffer[SERVICE_NAME_MAX];
+    const char *name = record_client_name(c, &e->flow);
     snprintf(cell[0], CELL, "%s", store_endpoint(&e->flow, true).text);
-    snprintf(cell[1], CELL, "%s", store_endpoint(&e->flow, false).text);
-    record_text_printable(record_service(c, &e->flow, buffer), cell[2], CELL);
-    snprintf(cell[3], CELL, "%s", tcp_state_name(n->state[EVENT_CLIENT]));
+    record_text_printable(name != NULL ? name : "", cell[NAME], CELL);
+    snprintf(cell[2], CELL, "%s", store_endpoint(&e->flow, false).text);
+    record_text_printable(record_service(c, &e->flow, buffer), cell[3], CELL);
+    snprintf(cell[4], CELL, "%s", tcp_state_name(n->state[EVENT_CLIENT]));
     snprintf(cell[CLIENT_SINCE], CELL, "%s",
              store_moment(n->since_ns[EVENT_CLIENT], BASE_NEVER_NS).text);
-    snprintf(cell[5], CELL, "%s", tcp_state_name(n->state[EVENT_SERVER]));
+    snprintf(cell[6], CELL, "%s", tcp_state_name(n->state[EVENT_SERVER]));
     snprintf(cell[SERVER_SINCE], CELL, "%s",
              store_moment(n->since_ns[EVENT_SERVER], BASE_NEVER_NS).text);
-    snprintf(cell[7], CELL, "%s", tcp_inferred_name(n->inferred));
-    snprintf(cell[8], CELL, "%016" PRIx64, record_flow_id(c, &e->flow));
+    snprintf(cell[8], CELL, "%s", tcp_inferred_name(n->inferred));
+    snprintf(cell[9], CELL, "%016" PRIx64, record_flow_id(c, &e->flow));
 }
 
 void store_table_row(void *table, const struct event *e) {
@@ -81,6 +85,7 @@ void store_table_row(void *table, const struct event *e) {
         t->width[i] = n > t->width[i] ? n : t->width[i];
         fprintf(t->rows, "%s%c", cell[i], i < COLUMNS - 1 ? '\t' : '\n');
     }
+    t->named = t->named || cell[NAME][0] != '\0';
     for (int side = 0; side < 2; side++)
         if (e->connection.since_ns[side] < t->oldest_ns)
             t->oldest_ns = e->connection.since_ns[side];
@@ -88,8 +93,11 @@ void store_table_row(void *table, const struct event *e) {
         t->count++;
 }
 
+/* A column of width 0 is left out. */
 static void print_row(FILE *out, const size_t width[COLUMNS], const char *const cell[COLUMNS]) {
     for (int i = 0; i < COLUMNS - 1; i++) {
+        if (width[i] == 0)
+            continue;
         store_text_pad(out, cell[i], width[i], false);
         fputs("  ", out);
     }
@@ -113,6 +121,7 @@ static void print_rows(struct store_table *t, uint64_t at_ns, FILE *out, int *fa
     memcpy(width, t->width, sizeof width);
     width[CLIENT_SINCE] -= day;
     width[SERVER_SINCE] -= day;
+    width[NAME] = t->named ? width[NAME] : 0;
     print_row(out, width, column_name);
     rewind(t->rows);
     while (store_output_good(out, fault) && fgets(line, sizeof line, t->rows) != NULL) {

@@ -123,7 +123,7 @@ class Cli(unittest.TestCase):
         for option in ("config name redis filter workers services cmdb alarms allow set output format records at linger "
                        "help").split():
             self.assertIn("  --" + option, text)
-        self.assertEqual(" ".join(text.split()).count("used in later versions"), 3)
+        self.assertEqual(" ".join(text.split()).count("used in later versions"), 2)
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         self.assertIn("tracker.tcp_fin_timeout", self.good("help", "check"))
 
@@ -341,7 +341,7 @@ class Cli(unittest.TestCase):
         for verb in ["check"], ["read", self.capture]:
             self.bad(2, verb + ["--config", config], "c.json:3: tracker.tcp_fin_timeot: unknown key", "tcp_fin_timeout")
             self.bad(2, verb + ["--config", "no.json"], "no.json: No such file")
-            self.bad(2, verb + ["--config", self.file("d.json", '{"tracker":\n\n{')], "d.json:3: not valid JSON")
+            self.bad(2, verb + ["--config", self.file("d.json", '{"tracker":\n\n{')], "d.json:3: tracker: not valid JSON")
             self.bad(2, verb + ["--config", self.file("e.json", '{"store":{},\n"store":{}}')], "e.json:2: ", "duplicate")
             self.bad(2, verb + ["--config", self.file("f.json", "[]")], "f.json:1: the file: found an array")
         text = self.good("check", "--config", self.file("g.json", '{"tracker":{"hosts":[{"address":"10.0.0.0/8","tcp_fin_timeout":5}]}}'),
@@ -353,7 +353,10 @@ class Cli(unittest.TestCase):
 
     def test_shipped_files(self):
         conf = os.path.join(ROOT, "conf")
-        text = self.good("check", "--config", os.path.join(conf, "spanwatch.json"), "--services", os.path.join(conf, "services.json"))
+        text = self.good("check", "--config", os.path.join(conf, "spanwatch.json"), "--services", os.path.join(conf, "services.json"),
+                         "--cmdb", os.path.join(conf, "cmdb.json"))
+        self.assertIn("10.7.0.17: {\"name\":\"pos-terminal-17\",\"site\":\"Ulm\"}\n", text)
+        self.assertNotIn("services without attributes", text)
         self.assertIn("10.1.0.0/16 ports 8000 to 8099 in VLAN 20 is api\n", text)
 
     def test_services(self):
@@ -367,8 +370,39 @@ class Cli(unittest.TestCase):
         self.assertEqual(names, {"shop"})
         self.assertIn("  10.0.0.2 port 443 is shop\n", self.good("check", "--services", services))
 
+    def test_cmdb(self):
+        wrong = self.file("c.csv", "service,owner\nhttps,web,team\n")
+        bad = self.file("c.json", '{"cmdb":{\n"https":["web"]}}')
+        for verb in ["check"], ["read", self.capture]:
+            self.bad(2, verb + ["--cmdb", wrong], "c.csv:2: found 3 columns, the header has 2")
+            self.bad(2, verb + ["--cmdb", bad], "c.json:2: cmdb.https: found an array, allowed is an object")
+            self.bad(2, verb + ["--cmdb", "no.json"], "no.json: No such file")
+            self.bad(2, verb + ["--cmdb", ""], "--cmdb: found an empty text")
+        services = self.file("s.csv", "owner,service\nweb-team,https\n")
+        clients = self.file("k.json", '{"clients":[{"address":"10.0.0.0/31","name":"till"}]}')
+        rows = self.lines("--at=now", "--cmdb", services, "--cmdb", clients, self.capture)
+        self.assertEqual([(row["client"], row.get("client_name"), row["cmdb"]) for row in rows],
+                         [("10.0.0.1:40000", "till", {"owner": "web-team"}), ("10.0.0.3:40001", None, {"owner": "web-team"})])
+        self.assertEqual(list(rows[0])[-2:], ["client_name", "cmdb"])
+        self.bad(1, ["read", "--output", services, "--cmdb", services, self.capture], "is a file that is to be read")
+
+    def test_large_files_are_refused_at_once(self):
+        """100 MB, sparse or not: an error within a second, though here only the error is judged."""
+        large = self.path("large.json")
+        for name in "large.json", "large.csv":
+            with open(self.path(name), "wb") as f:
+                f.truncate(100_000_000)
+        for option in "config", "services", "cmdb", "alarms", "allow":
+            for verb in ["check"], ["read", self.capture]:
+                self.bad(2, verb + ["--" + option, large], "large.json: larger than 16 MiB")
+        self.bad(2, ["check", "--cmdb", self.path("large.csv")], "large.csv: larger than 16 MiB")
+        full = self.file("full.json", '{"services":[\n' + ",\n".join(
+            '{"server":"10.%d.%d.%d","port":443,"name":"s%d"}' % (n >> 16, n >> 8 & 255, n & 255, n) for n in range(200000)) +
+            ',\n{"server":"10.0.0.7/32","port":443,"name":"again"}]}')
+        self.bad(2, ["check", "--services", full], "full.json:200002: services[200000]: the same server", "services[7] in line 9")
+
     def test_files_of_later_versions(self):
-        for option in "cmdb", "alarms", "allow":
+        for option in "alarms", "allow":
             good = self.file("good.json", '{"%s": {}}' % option)
             self.assertEqual(self.lines("--" + option, good, self.capture), self.lines(self.capture))
             self.assertIn(option + ": ", self.good("check", "--" + option, good))
