@@ -53,7 +53,8 @@ static inline int fixture_setup(void **state) {
     assert_non_null(f->services);
     assert_non_null(f->decoder);
     fixture_load(f->services);
-    f->context = (struct record_context){"edge1", f->services, f->decoder};
+    f->context =
+        (struct record_context){.probe = "edge1", .services = f->services, .decoder = f->decoder};
     *state = f;
     return 0;
 }
