@@ -105,9 +105,9 @@ void flow_finish(struct flow_tracker *t, uint64_t linger_ns);
 /*
  * A checkpoint: all flows, to go on from after a restart. Saved through `write`, loaded through
  * `read` by the same build of the program (flow_checkpoint_layout tells builds apart; the caller
- * keeps it, and a checksum, beside the data). Scopes are the decoder's: `scope` says what a saved id
- * is now. Each returns 0, or -1 when write or read failed, or memory was short: a tracker that was
- * half loaded is of no use. Load into a new tracker; its clock then is the saved one's, and
+ * keeps it, and a checksum, beside the data). Scopes are the decoder's: `scope` says what a saved
+ * id is now. Each returns 0, or -1 when write or read failed, or memory was short: a tracker that
+ * was half loaded is of no use. Load into a new tracker; its clock then is the saved one's, and
  * deadlines that have passed since run out with the next flow_advance, at their own time.
  */
 typedef bool flow_write(void *context, const void *data, size_t n);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "spanwatch/cmdb.h"
+#include "spanwatch/redis.h"
 #include "spanwatch/service.h"
 #include "spanwatch/store.h"
 
@@ -18,8 +19,10 @@ enum cli_verb_bit { /* which verbs know an option */
                     CLI_READ = 1,
                     CLI_CHECK = 2,
                     CLI_PROBE = 4,
+                    CLI_CMDB = 8,
                     CLI_RUN = CLI_READ | CLI_PROBE,
-                    CLI_ALL = CLI_RUN | CLI_CHECK
+                    CLI_FILES = CLI_RUN | CLI_CHECK, /* those that read services, CMDB, rules */
+                    CLI_ALL = CLI_FILES | CLI_CMDB
 };
 
 enum { CLI_WORKERS_MOST = 64 };
@@ -42,6 +45,7 @@ struct cli_options {
     const char **cmdb;                              /* files of --cmdb, in order; owned */
     size_t cmdb_count;
     const char *name, *filter, *output;
+    const char *redis; /* a URL, or "none"; NULL when not given. May hold a password */
     struct cli_at at;
     enum cli_format format;
     unsigned records; /* of enum store_records */
@@ -104,10 +108,18 @@ void cli_print_cmdb(const struct cli_options *o, const struct service_table *ser
  * them. */
 int cli_check_files(const struct cli_options *o, struct base_error *error);
 
+/*
+ * The store that a reader uses: --redis, or the embedded server where its socket is found. -1 with
+ * `error`.
+ */
+int cli_store_url(const struct cli_options *o, const struct cli_config *config,
+                  struct redis_url *url, struct base_error *error);
+
 /* The verbs: an exit status each. `read` prints its own errors. */
 int cli_read(const struct cli_options *o);
 int cli_probe(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
+int cli_cmdb(const struct cli_options *o);
 
 int cli_main(int argc, char **argv);
 

@@ -21,9 +21,9 @@ struct option_row {
     const char *help;
 };
 
-static take_option take_name, take_redis, take_workers, take_set, take_cmdb, take_format,
-    take_records, take_at, take_linger, take_interface, take_snaplen, take_ring, take_duration,
-    take_no_promisc, take_no_reopen, take_help;
+static take_option take_name, take_redis, take_store, take_workers, take_set, take_cmdb,
+    take_format, take_records, take_at, take_linger, take_interface, take_snaplen, take_ring,
+    take_duration, take_no_promisc, take_no_reopen, take_help;
 
 #define TEXT(field) offsetof(struct cli_options, field), NULL
 
@@ -38,18 +38,21 @@ static const struct option_row rows[] = {
      "base name; for probe the host's name)"},
     {"redis", "none", CLI_RUN, 0, take_redis,
      "the store; only 'none' is understood by this version: no store"},
+    {"redis", "URL", CLI_CMDB, 0, take_store,
+     "the store: redis://[user[:password]@]host[:port][/db] or unix:///path (default: the server "
+     "that probe has started on this machine)"},
     {"filter", "BPF", CLI_RUN, TEXT(filter),
      "use only packets that match this expression, as in pcap-filter(7)"},
     {"workers", "N", CLI_RUN, 0, take_workers,
      "1 to 64 (default 1): probe shares out connections among N threads; read uses one, whatever "
      "N"},
-    {"services", "FILE", CLI_ALL, TEXT(services), "names of services by server and port (JSON)"},
-    {"cmdb", "FILE", CLI_ALL, 0, take_cmdb,
+    {"services", "FILE", CLI_FILES, TEXT(services), "names of services by server and port (JSON)"},
+    {"cmdb", "FILE", CLI_FILES, 0, take_cmdb,
      "attributes of services, and names of clients by address or network: JSON, or CSV when the "
      "name ends in .csv; may be repeated"},
-    {"alarms", "FILE", CLI_ALL, TEXT(alarms),
+    {"alarms", "FILE", CLI_FILES, TEXT(alarms),
      "rules of alarms (JSON); checked to be an object, used in later versions"},
-    {"allow", "FILE", CLI_ALL, TEXT(allow),
+    {"allow", "FILE", CLI_FILES, TEXT(allow),
      "allow lists of the alarms (JSON); checked to be an object, used in later versions"},
     {"output", "FILE", CLI_RUN, TEXT(output),
      "write to FILE, which is replaced; '-' (the default) is standard output"},
@@ -106,6 +109,14 @@ static int take_redis(struct cli_options *o, const char *value, struct base_erro
         return base_error_set(
             error, "--redis",
             "allowed is only \"none\" so far: the store comes later in this version");
+    return 0;
+}
+
+static int take_store(struct cli_options *o, const char *value, struct base_error *error) {
+    struct redis_url url;
+    if (redis_url_parse(&url, value, error) != 0)
+        return -1;
+    o->redis = value;
     return 0;
 }
 

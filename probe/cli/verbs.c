@@ -47,6 +47,13 @@ static const struct verb verbs[] = {
      "services table in the "
      "order in which it is asked. Exit status 2 when one is wrong.",
      CLI_CHECK, cli_check, print_keys},
+    {"cmdb", "put CMDB attributes into the store", "spanwatch cmdb load [OPTION...] FILE...",
+     "Reads the files (JSON, or CSV when the name ends in .csv), and makes the store's attributes "
+     "of "
+     "services and names of clients what they say: what is not in them goes. A CSV file with a "
+     "column service leaves the clients alone, one with a column address the services. Prints what "
+     "changed. Nothing is written when a file is faulty (exit status 2).",
+     CLI_CMDB, cli_cmdb, NULL},
     {"version", "print the version", "spanwatch version", "Prints the version.", 0, NULL, NULL},
     {"help", "explain a verb", "spanwatch help [VERB]",
      "Lists the verbs, or explains one and its options.", 0, NULL, NULL},

@@ -228,13 +228,14 @@ def test_no_reopen_ends(box):
 
 
 def test_reload(box):
-    def services(text):
-        with open(box.path("services.json"), "w", encoding="ascii") as f:
+    def services(text, name="services.json"):
+        with open(box.path(name), "w", encoding="ascii") as f:
             f.write(text)
     named = '{"services":[{"server":"%s","port":%d,"name":"%s"}]}'
     os.chmod(box.folder, 0o755)  # the probe reads it as nobody
     services(named % (ADDRESS["server"], PORT, "before"))
-    probe = box.probe("-i", "eth0", "--services", box.path("services.json"), *TIMERS)
+    services("service,owner\nbefore,web-team\n", "cmdb.csv")
+    probe = box.probe("-i", "eth0", "--services", box.path("services.json"), "--cmdb", box.path("cmdb.csv"), *TIMERS)
     probe.wait_until_capturing()
     traffic(box.cable, 1)
     probe.wait_until_closed(5)
@@ -242,9 +243,15 @@ def test_reload(box):
     probe.process.send_signal(signal.SIGHUP)
     probe.wait_for("the refusal", lambda: "stays as it was" in probe.errors())
     assert "services.json" in probe.errors(), "the file at fault is named"
+    services(named % (ADDRESS["server"], PORT, "too early"))  # good, but the other file is not
+    services("service,owner\nbefore,web-team,x\n", "cmdb.csv")
+    probe.process.send_signal(signal.SIGHUP)
+    probe.wait_for("the second refusal", lambda: probe.errors().count("stays as it was") == 2)
+    assert "cmdb.csv:2: found 3 columns" in probe.errors(), probe.errors()
     traffic(box.cable, 1)
     probe.wait_until_closed(10)
     services(named % (ADDRESS["server"], PORT, "after"))
+    services("service,owner\nafter,web-team\n", "cmdb.csv")
     probe.process.send_signal(signal.SIGHUP)
     probe.wait_for("the reload", lambda: "configuration loaded" in probe.errors())
     traffic(box.cable, 1)
