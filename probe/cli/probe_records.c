@@ -2,8 +2,9 @@
  * The main loop's records: notes of the workers, stats, gaps.
  *
  * Input: the workers' rings and counters. Output: JSON Lines, as far as the descriptor takes them
- * without waiting. Of several workers the note with the earliest time goes first among those that
- * have arrived; a worker that is late may still bring an earlier one.
+ * without waiting. Notes of several workers are written in the order of their times: one waits
+ * until every other worker's clock has come as far, which for an idle one is a second behind the
+ * wall's.
  */
 #include "probe.h"
 
@@ -64,7 +65,9 @@ static void tell_change(struct probe_job *job, const struct capture_live_change 
 static uint64_t time_of(const struct cli_note *n) {
     switch (n->kind) {
     case CLI_NOTE_EVENT:
-        return n->event.ts_ns;
+        return n->event.type == EVENT_MEMBER || n->event.type == EVENT_PICTURE_END
+                   ? 0 /* part of a picture that began in order */
+                   : n->event.ts_ns;
     case CLI_NOTE_GAP:
         return n->gap.ts_ns;
     default:
@@ -92,17 +95,26 @@ static void tell_note(struct probe_job *job, size_t worker, const struct cli_not
     }
 }
 
-/* The worker whose oldest note is the earliest; `workers` when there is none. */
+/* The worker whose oldest note is the earliest of all that have come or may still come; `workers`
+ * when there is none yet. A worker's clock is read before its ring: notes that are put between are
+ * not earlier. */
 static size_t earliest(struct probe_job *job, const struct cli_note **note) {
     size_t first = job->workers;
+    uint64_t sure_ns = UINT64_MAX; /* the earliest time that a worker without notes may bring */
     *note = NULL;
     for (size_t i = 0; i < job->workers; i++) {
-        const struct cli_note *n = base_ring_first(job->worker[i].ring);
+        struct cli_worker *w = &job->worker[i];
+        uint64_t clock_ns = atomic_load_explicit(&w->clock_ns, memory_order_acquire);
+        const struct cli_note *n = base_ring_first(w->ring);
+        if (n == NULL && clock_ns < sure_ns)
+            sure_ns = clock_ns;
         if (n == NULL || (*note != NULL && time_of(n) >= time_of(*note)))
             continue;
         first = i;
         *note = n;
     }
+    if (*note != NULL && job->workers > 1 && time_of(*note) > sure_ns)
+        *note = NULL;
     return first;
 }
 

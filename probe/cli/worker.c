@@ -178,6 +178,12 @@ static bool take_batch(struct cli_worker *w, int timeout_ms) {
     return n > 0;
 }
 
+/* After the notes of a round: what the main loop sees of it first is the clock, then all of them.
+ */
+static void publish_clock(struct cli_worker *w) {
+    atomic_store_explicit(&w->clock_ns, flow_now(w->pipe.tracker), memory_order_release);
+}
+
 static void wake(struct cli_worker *w) {
     if (w->told)
         w->wake(w->wake_context);
@@ -220,6 +226,7 @@ static void *work(void *worker) {
         bool idle = !take_batch(w, picturing ? PICTURE_MS : TICK_MS);
         look_around(w, idle);
         picturing = picture(w);
+        publish_clock(w);
         wake(w);
         atomic_fetch_add_explicit(&w->beats, 1, memory_order_relaxed);
     }
@@ -228,6 +235,7 @@ static void *work(void *worker) {
         flow_finish(w->pipe.tracker, 0);
     capture_live_drops(w->capture, &w->kernel_drops, &w->interface_drops);
     publish(w);
+    atomic_store_explicit(&w->clock_ns, UINT64_MAX, memory_order_release);
     atomic_store_explicit(&w->done, true, memory_order_release);
     w->wake(w->wake_context);
     return NULL;

@@ -52,8 +52,9 @@ struct cli_worker {
 
     /* between the threads */
     _Atomic bool stop;
-    _Atomic bool done;                              /* the thread touches nothing any more */
-    _Atomic uint64_t beats;                         /* rounds of its loop: a sign of life */
+    _Atomic bool done;         /* the thread touches nothing any more */
+    _Atomic uint64_t clock_ns; /* notes to come are not earlier; UINT64_MAX when none will come */
+    _Atomic uint64_t beats;    /* rounds of its loop: a sign of life */
     _Atomic(const struct service_table *) services; /* what is to be used, and what is in use */
     _Atomic(const struct service_table *) services_used;
     _Atomic uint64_t stats[CLI_STATS_WORDS]; /* a struct record_stats, word by word */

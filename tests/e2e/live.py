@@ -21,10 +21,11 @@ import traceback
 
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.append(os.path.join(ROOT, "tests", "tools"))
+sys.path += [os.path.join(ROOT, "tests", "tools"), os.path.join(ROOT, "tests", "golden")]
 from live_probe import ADDRESS, NAME, Cable, Probe, Recorder, ns_of, same_records, threads_of  # noqa: E402
 from netns import Unavailable  # noqa: E402
 from pcapfile import read_pcap  # noqa: E402
+from test_records import Snapshots, nanoseconds  # noqa: E402
 
 PORT = 8080
 TIMERS = ("--set", "tracker.time_wait=1", "--set", "tracker.tcp_fin_timeout=2")
@@ -101,15 +102,33 @@ def read_back(program, path):
     return [json.loads(line, parse_float=str) for line in done.stdout.splitlines()]
 
 
+def in_order(path):
+    """Transitions in the order of their times, each snapshot where it belongs among them and equal to their replay."""
+    snapshots, last, begun = Snapshots(1), 0, 0
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            record = json.loads(line)
+            if record["type"] in ("transition", "snapshot"):
+                assert nanoseconds(line) >= last, f"after {last}: {line}"
+                last = nanoseconds(line)
+            if record["type"] == "transition":
+                snapshots.transition(line, record)
+            if record["type"] == "snapshot":
+                snapshots.take(line, record)
+                begun += record["kind"] == "begin" and record["flows"] > 0
+    assert begun > 0, "no snapshot of a connection"
+
+
 def live_against_recording(box, *options, rounds=20, count=True):
     recorder = Recorder(box.cable.server, "eth0", box.path("recorded.pcap"))
-    probe = box.probe("-i", "eth0", *TIMERS, *options)
+    probe = box.probe("-i", "eth0", "--set", "snapshot.period=1", *TIMERS, *options)
     probe.wait_until_capturing()
     connections = traffic(box.cable, rounds)
     probe.wait_until_closed(connections)
     recorder.stop()
     box.ends_well(probe)
     live, read = probe.records(), read_back(box.program, recorder.path)
+    in_order(probe.path)
     steps, apart = same_records(live, read, "transition", STATE)
     assert steps > connections * 3, f"only {steps} transitions of {connections} connections"
     assert apart <= STAMPS_APART, f"transitions lie {apart} ns apart"
