@@ -94,10 +94,11 @@ enum tcp_try { /* what an endpoint is repeating, or waiting to have answered */
 
 /* What only some segments touch. */
 struct tcp_detail {
-    uint64_t since_ns;    /* when the state was entered */
-    uint64_t due_ns;      /* when its timer runs out; BASE_NEVER_NS */
-    uint64_t tried_ns;    /* last transmission of what it repeats */
-    uint32_t interval_us; /* between the last two of these; 0 after the first */
+    uint64_t since_ns;     /* when the state was entered */
+    uint64_t due_ns;       /* when its timer runs out; BASE_NEVER_NS */
+    uint64_t tried_ns;     /* last transmission of what it repeats */
+    uint64_t fin_acked_ns; /* when the peer last acknowledged its FIN, seen at the tap */
+    uint32_t interval_us;  /* between the last two of these; 0 after the first */
     uint32_t isn;
     uint32_t
         other_isn; /* of a second SYN or SYN-ACK, until an ACK selects one; valid when other != 0 */

@@ -15,7 +15,11 @@ void machine_guess_fin(struct machine *m, unsigned side, uint32_t fin) {
     if (machine_is(&m->c->end[!side], TCP_FIN_SENT)) /* the segment that was missed has acknowledged
                                                         the other FIN, most likely */
         machine_infer_receives(m, !side, TCP_EVENT_ACK_OF_FIN);
-    machine_infer_sends(m, side, TCP_EVENT_FIN);
+    /* It speaks from behind its FIN, and acknowledges the peer's for the first time, if at all: a
+     * FIN sent after the peer's had come would have done so. */
+    bool crossing =
+        m->from == side && machine_is(e, TCP_FIN_TAKEN) && !machine_is(e, TCP_FIN_PROVEN);
+    machine_infer_sends(m, side, crossing ? TCP_EVENT_FIN_CROSSING : TCP_EVENT_FIN);
     bool proven = m->from != side && !tcp_before(m->s->ack, fin);
     m->c->end[!side].flags |= proven ? TCP_FIN_TAKEN | TCP_FIN_PROVEN : TCP_FIN_TAKEN;
     machine_infer_receives(m, !side, TCP_EVENT_FIN);
@@ -33,6 +37,7 @@ void machine_acknowledge_fin(struct machine *m) {
         return;
     if (!tcp_before(m->s->ack, pd->fin)) {
         me->flags |= TCP_FIN_TAKEN | TCP_FIN_PROVEN;
+        pd->fin_acked_ns = m->now_ns;
         machine_sends(m, m->from, TCP_EVENT_ACK_OF_FIN);
         machine_receives(m, !m->from, TCP_EVENT_ACK_OF_FIN);
         if (pd->trying == TCP_TRY_FIN)
@@ -67,7 +72,9 @@ static void fin_again(struct machine *m) {
     struct tcp_detail *d = &m->c->detail[m->from];
     bool acknowledged =
         me->state == TCP_FIN_WAIT_2 || me->state == TCP_TIME_WAIT || me->state == TCP_CLOSED;
-    if (acknowledged && machine_crossing(m, m->from, d->since_ns))
+    /* On its way while an acknowledgement comes towards it: both ends may repeat at once. */
+    uint64_t told_ns = d->fin_acked_ns > d->since_ns ? d->fin_acked_ns : d->since_ns;
+    if (acknowledged && machine_crossing(m, m->from, told_ns))
         return;
     machine_sends(m, m->from, TCP_EVENT_FIN_AGAIN);
     if (machine_is(me, TCP_FIN_TAKEN) &&
