@@ -1,0 +1,163 @@
+/*
+ * Opening a store, and which probes it has (query.h).
+ */
+#include "raw.h"
+#include "run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { SKEW_MS = 2000 /* the contract's, where a probe does not say */, HOUR_S = 3600 };
+
+static int reconnect(struct query *q, struct base_error *error) {
+    if (q->link.c != NULL)
+        redisFree(q->link.c);
+    q->link.c = redis_open(&q->url, q->timeout_ms, error);
+    return q->link.c != NULL ? 0 : -1;
+}
+
+struct query *query_open(const struct redis_url *url, const char *prefix, unsigned timeout_ms,
+                         struct base_error *error) {
+    if (!redis_prefix_is_valid(prefix)) {
+        base_error_set(error, "store.prefix",
+                       "allowed are 1 to %d octets without braces and control characters",
+                       REDIS_PREFIX_MOST);
+        return NULL;
+    }
+    struct query *q = calloc(1, sizeof *q);
+    if (q == NULL) {
+        base_error_set(error, "query", "out of memory");
+        return NULL;
+    }
+    q->url = *url;
+    q->timeout_ms = timeout_ms;
+    redis_url_shown(url, q->link.shown);
+    query_text_copy((struct query_text){prefix, strlen(prefix)}, q->prefix, sizeof q->prefix);
+    if (reconnect(q, error) != 0) {
+        query_close(q);
+        return NULL;
+    }
+    return q;
+}
+
+void query_close(struct query *q) {
+    if (q == NULL)
+        return;
+    if (q->link.c != NULL)
+        redisFree(q->link.c);
+    explicit_bzero(&q->url, sizeof q->url);
+    free(q->probe);
+    free(q);
+}
+
+void query_stop(struct query *q) {
+    q->stop = 1;
+}
+
+static bool is_name(struct query_text t) {
+    for (size_t i = 0; i < t.n; i++) {
+        char c = t.s[i];
+        bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                    c == '.' || c == '_' || c == '-';
+        if (!good)
+            return false;
+    }
+    return t.n > 0 && t.n < QUERY_NAME_TEXT;
+}
+
+static uint64_t stamp_member(struct query_text json, const char *key) {
+    uint64_t ns = 0;
+    struct query_text value = query_raw_member(json, key);
+    if (value.n > 1 && value.s[0] == '"') /* quoted as well */
+        value = (struct query_text){value.s + 1, value.n - 2};
+    return query_stamp_parse(value, &ns) ? ns : 0;
+}
+
+static uint64_t number_member(struct query_text json, const char *key, uint64_t absent) {
+    uint64_t n;
+    return query_number_parse(query_raw_member(json, key), &n) ? n : absent;
+}
+
+static int take_probe(void *context, struct query_text field, struct query_text value) {
+    struct query *q = context;
+    if (!is_name(field) || !query_raw_is_object(value))
+        return 0;
+    uint64_t partitions = number_member(value, "partitions", 0);
+    if (partitions == 0 || partitions > REDIS_PARTITIONS_MOST)
+        return 0;
+    struct query_probe *bigger = reallocarray(q->probe, q->probes + 1, sizeof *bigger);
+    if (bigger == NULL)
+        return -1;
+    q->probe = bigger;
+    struct query_probe *p = &q->probe[q->probes++];
+    *p = (struct query_probe){.partitions = (unsigned)partitions,
+                              .skew_ms = (uint32_t)number_member(value, "skew_ms", SKEW_MS),
+                              .first_ns = stamp_member(value, "first"),
+                              .last_ns = stamp_member(value, "last")};
+    query_text_copy(field, p->name, sizeof p->name);
+    return 0;
+}
+
+static int compare_probes(const void *x, const void *y) {
+    const struct query_probe *a = x, *b = y;
+    return strcmp(a->name, b->name);
+}
+
+/* Twice from one HSCAN that met a growing hash. */
+static void drop_twins(struct query *q) {
+    size_t out = 0;
+    for (size_t i = 0; i < q->probes; i++)
+        if (out == 0 || strcmp(q->probe[i].name, q->probe[out - 1].name) != 0)
+            q->probe[out++] = q->probe[i];
+    q->probes = out;
+}
+
+uint64_t query_wall_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * BASE_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* The heartbeat expires with the probe. One whose capture time is far from the wall's reads a file:
+ * its now is the file's. */
+static int ask_heartbeat(struct query *q, struct query_probe *p, struct base_error *error) {
+    char key[REDIS_KEY_TEXT];
+    uint64_t ts_ns, wall_ns = query_wall_ns();
+    redis_key_of(key, q->prefix, p->name, "status");
+    const char *argv[] = {"HMGET", key, "ts", "heartbeat"};
+    redisReply *r = query_command(&q->link, error, 4, argv);
+    if (r == NULL)
+        return -1;
+    const redisReply *ts = r->type == REDIS_REPLY_ARRAY && r->elements == 2 ? r->element[0] : NULL;
+    bool has_ts = ts != NULL && ts->type == REDIS_REPLY_STRING;
+    p->is_running = has_ts || (ts != NULL && r->element[1]->type == REDIS_REPLY_STRING);
+    if (has_ts && query_stamp_parse((struct query_text){ts->str, (size_t)ts->len}, &ts_ns)) {
+        if (ts_ns > p->last_ns)
+            p->last_ns = ts_ns;
+        if (wall_ns > ts_ns && wall_ns - ts_ns > HOUR_S * BASE_NS_PER_S)
+            p->is_running = false;
+    }
+    freeReplyObject(r);
+    return 0;
+}
+
+int query_probes(struct query *q, const struct query_probe **probes, size_t *count,
+                 struct base_error *error) {
+    char key[REDIS_KEY_TEXT];
+    if (q->link.c->err != 0 && reconnect(q, error) != 0)
+        return -1;
+    q->probes = 0;
+    redis_key(key, q->prefix, "probes");
+    if (query_hash_each(&q->link, key, take_probe, q, error) != 0)
+        return -1;
+    if (q->probes > 0)
+        qsort(q->probe, q->probes, sizeof *q->probe, compare_probes);
+    drop_twins(q);
+    for (size_t i = 0; i < q->probes; i++)
+        if (ask_heartbeat(q, &q->probe[i], error) != 0)
+            return -1;
+    *probes = q->probe;
+    *count = q->probes;
+    return 0;
+}
