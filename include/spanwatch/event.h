@@ -27,6 +27,8 @@ struct event_flow {
     uint32_t scope;                 /* decode_scope id */
     uint8_t client[16], server[16]; /* IPv4 in the first four octets, the others zero */
     uint64_t first_ns;              /* of the connection's first packet */
+    uint64_t
+        id; /* 0, or the `flow` that another run of the probe gave it: then not to be computed */
 };
 
 enum { EVENT_CLIENT, EVENT_SERVER }; /* index of per-side arrays */

@@ -117,6 +117,21 @@ int flow_save(const struct flow_tracker *t, flow_write *write, void *context);
 int flow_load(struct flow_tracker *t, flow_read *read, flow_scope *scope, void *context);
 uint64_t flow_checkpoint_layout(void);
 
+/*
+ * A connection that the store knows from an earlier run (after a crash): its states, since when,
+ * and the `flow` it bears. Its scope is not known: the first segment of its endpoints, in whatever
+ * VLAN or tunnel, gives it. To be called after flow_advance has begun the clock with the last time
+ * that the store knows, and before the first packet. -1 when memory is short or the table is full,
+ * or when its endpoints have a flow already.
+ */
+struct flow_restored {
+    struct event_flow flow; /* scope, ordinal: 0; id: not 0; first_ns: of its first known moment */
+    uint64_t since_ns[2];
+    uint8_t state[2]; /* not both CLOSED */
+    uint8_t role_score, inferred;
+};
+int flow_restore(struct flow_tracker *t, const struct flow_restored *r);
+
 const struct flow_counters *flow_counters(const struct flow_tracker *t);
 
 /* Octets held by the table, the flows and the timers. */

@@ -73,7 +73,7 @@ size_t record_row_json(const struct record_context *c, const struct event *e, ch
 
 /* The connection's identity: SipHash-2-4 under the published key 0x7370616e77617463,
  * 0x682d666c6f772d31 over NAME, family, the lower endpoint (address, port) and the higher one, the
- * scope's layers, first_ns and ordinal. */
+ * scope's layers, first_ns and ordinal; or the id that the event brings. */
 uint64_t record_flow_id(const struct record_context *c, const struct event_flow *f);
 
 /* Community ID v1, seed 0 ("1:" and base64 of SHA-1):

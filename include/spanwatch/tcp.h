@@ -194,6 +194,13 @@ void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause,
  * does its sender go on? */
 bool tcp_is_late(const struct tcp_connection *c, unsigned from, const struct segment *s);
 
+/*
+ * A connection that an earlier run of the probe has followed, of which only the states are known:
+ * numbers are learned from the next segment, deadlines count from since_ns.
+ */
+void tcp_restore(struct tcp_connection *c, const uint8_t state[2], const uint64_t since_ns[2],
+                 const struct tcp_rules *rules);
+
 /* Payload octets that side has sent, by sequence number. */
 uint64_t tcp_bytes(const struct tcp_connection *c, unsigned side);
 

@@ -90,6 +90,7 @@ static int adopt(struct flow_tracker *t, const struct saved_flow *s, uint32_t in
     f->wheel_slot = fresh.wheel_slot;
     f->wheel_next = fresh.wheel_next;
     f->wheel_prev = fresh.wheel_prev;
+    t->unsure += (f->flags & FLOW_UNSURE) != 0;
     t->counters.flows_open += (f->flags & FLOW_COUNTED) != 0;
     uint64_t due = flow_due_ns(f);
     return due == BASE_NEVER_NS ? 0 : wheel_set(&t->wheel, index, due);

@@ -13,6 +13,7 @@ void emit_identity(const struct flow_tracker *t, const struct flow *f, struct ev
     id->server_port = f->port[!client];
     id->scope = f->scope;
     id->first_ns = f->first_ns;
+    id->id = f->flags & FLOW_RESTORED ? f->restored_id : 0;
     memset(id->client, 0, sizeof id->client + sizeof id->server);
     if (f->flags & FLOW_IPV6) {
         const struct pair6 *pair = pool6_at(&t->pool6, f->addr[0]);
@@ -37,7 +38,11 @@ static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_
         e.transition.was[role] = step->was[side];
     }
     e.transition.cause = step->cause;
-    e.transition.inferred = step->inferred;
+    /* After a restart what came before is missing; the next transition may be of something older.
+     */
+    bool unsure = (f->flags & FLOW_UNSURE) && step->inferred == TCP_PROVEN;
+    e.transition.inferred = unsure ? TCP_INFERRED_GAP : step->inferred;
+    restore_settle(t, f);
     t->counters.transitions++;
     t->sink(t->context, &e);
 }
@@ -100,7 +105,7 @@ void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_n
     c->inferred = f->inferred;
     c->role_score = f->role_score;
     c->last_ns = f->last_ns;
-    c->handshake_server_rtt_ns = f->handshake_server_ns;
+    c->handshake_server_rtt_ns = f->flags & FLOW_RESTORED ? 0 : f->handshake_server_ns;
     c->handshake_client_rtt_ns = f->handshake_client_ns;
     c->missed_bytes = f->missed_bytes;
     zeek_history(&f->zeek, (int)client, c->history);

@@ -12,6 +12,7 @@ enum {
 
 void flow_forget(struct flow_tracker *t, uint32_t index) {
     struct flow *f = pool_at(&t->pool, index);
+    restore_settle(t, f);
     wheel_remove(&t->wheel, index);
     table_erase(&t->table, f->hash, index);
     if (f->flags & FLOW_IPV6)
@@ -49,6 +50,7 @@ void flow_arm(struct flow_tracker *t, uint32_t index) {
 
 void flow_begin(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from) {
     uint64_t before_ns = f->first_ns;
+    restore_settle(t, f);
     f->ordinal = before_ns == s->ts_ns && f->serial != 0 ? (uint8_t)(f->ordinal + 1) : 0;
     f->first_ns = f->last_ns = s->ts_ns;
     f->serial = ++t->serial;

@@ -111,7 +111,7 @@ static uint64_t handshake_rtt(const struct flow *f, unsigned from, const struct 
 
 static void note_handshake(struct flow *f, const struct segment *s, uint64_t rtt_ns) {
     uint64_t *rtt = s->flags & SEGMENT_SYN ? &f->handshake_server_ns : &f->handshake_client_ns;
-    if (*rtt == 0)
+    if (*rtt == 0 && !(f->flags & FLOW_RESTORED))
         *rtt = rtt_ns;
 }
 
@@ -244,6 +244,8 @@ static void take_segment(struct flow_tracker *t, const struct segment *s, const 
         t->counters.duplicates++;
         return;
     }
+    if (index == FLOW_NONE && t->unsure > 0)
+        index = restore_adopt(t, s, k);
     if (index == FLOW_NONE) {
         if (is_stray(s)) {
             t->counters.stray++;

@@ -36,16 +36,19 @@ struct flow_key {
 
 enum flow_flag {
     FLOW_IPV6 = 0x01,
-    FLOW_CLIENT_1 = 0x02,  /* side 1 is the client, else side 0 */
-    FLOW_FINISHED = 0x04,  /* both ends CLOSED and told: kept a while for what comes late */
-    FLOW_TENTATIVE = 0x08, /* nothing is said of it yet */
-    FLOW_USED = 0x10,      /* the entry holds a flow */
-    FLOW_COUNTED = 0x20,   /* in flows_open */
-    FLOW_REFUSED = 0x40,   /* the SYN was answered with a RST, or an ICMP error */
-    FLOW_RESET = 0x80,     /* closed by a RST */
-    FLOW_DATA_0 = 0x100,   /* Zeek's D stands for side 0; FLOW_DATA_0 << 1 for side 1 */
-    FLOW_ACK_0 = 0x400,    /* Zeek's A likewise */
-    FLOW_PICTURED = 0x1000 /* equal to picture.parity: not to be given any more */
+    FLOW_CLIENT_1 = 0x02,   /* side 1 is the client, else side 0 */
+    FLOW_FINISHED = 0x04,   /* both ends CLOSED and told: kept a while for what comes late */
+    FLOW_TENTATIVE = 0x08,  /* nothing is said of it yet */
+    FLOW_USED = 0x10,       /* the entry holds a flow */
+    FLOW_COUNTED = 0x20,    /* in flows_open */
+    FLOW_REFUSED = 0x40,    /* the SYN was answered with a RST, or an ICMP error */
+    FLOW_RESET = 0x80,      /* closed by a RST */
+    FLOW_DATA_0 = 0x100,    /* Zeek's D stands for side 0; FLOW_DATA_0 << 1 for side 1 */
+    FLOW_ACK_0 = 0x400,     /* Zeek's A likewise */
+    FLOW_PICTURED = 0x1000, /* equal to picture.parity: not to be given any more */
+    FLOW_RESTORED = 0x2000, /* begun in another run of the program, which gave it restored_id */
+    FLOW_UNSURE = 0x4000, /* restored, and nothing was seen of it since: what happened meanwhile is
+                             not known, nor its scope */
 };
 
 /* One connection. The first two lines are what each packet touches; the rest is for handshakes,
@@ -64,7 +67,11 @@ struct flow {
 
     uint64_t first_ns;
     uint64_t serial; /* in order of first packets */
-    uint64_t handshake_server_ns, handshake_client_ns;
+    union {
+        uint64_t handshake_server_ns;
+        uint64_t restored_id; /* with FLOW_RESTORED, which has no handshake that was seen */
+    };
+    uint64_t handshake_client_ns;
     uint64_t missed_bytes;
     uint32_t retransmits[2], out_of_order[2], dup_acks[2], zero_windows[2];
     uint32_t wheel_next, wheel_prev;
@@ -225,6 +232,11 @@ void picture_finish(struct flow_tracker *t);
 void picture_give(struct flow_tracker *t, struct flow *f);
 /* Before anything of a flow changes that a picture shows. */
 
+/* ---- restore.c: connections of an earlier run, by their states alone ---- */
+/* A flow of unknown scope that the segment, for whose key none is known, belongs to: it takes that
+ * scope. FLOW_NONE when there is none. */
+uint32_t restore_adopt(struct flow_tracker *t, const struct segment *s, const struct flow_key *k);
+
 /* ---- tracker.c ---- */
 enum { LEAP_WITNESSES = 3 }; /* design 1.3: a leap is believed at the third in a row that agrees */
 
@@ -249,9 +261,15 @@ struct flow_tracker {
     uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it;
                                            FLOW_NONE */
     struct picture picture;
+    uint32_t unsure; /* flows with FLOW_UNSURE */
     uint32_t evict_seed;
     bool at_end; /* flow_finish runs the linger */
 };
+
+static inline void restore_settle(struct flow_tracker *t, struct flow *f) {
+    t->unsure -= (f->flags & FLOW_UNSURE) != 0;
+    f->flags &= ~(uint32_t)FLOW_UNSURE;
+}
 
 static inline void picture_before_change(struct flow_tracker *t, struct flow *f) {
     if (t->picture.making && (f->flags & FLOW_PICTURED) != t->picture.parity)

@@ -43,6 +43,8 @@ static uint8_t *put_endpoint(uint8_t *p, const struct event_flow *f, bool client
 }
 
 uint64_t record_flow_id(const struct record_context *c, const struct event_flow *f) {
+    if (f->id != 0)
+        return f->id;
     static const uint64_t key[2] = {UINT64_C(0x7370616e77617463), UINT64_C(0x682d666c6f772d31)};
     uint8_t text[FLOW_KEY_OCTETS], *p = text;
     bool client_first = client_is_lower(f);

@@ -125,6 +125,43 @@ void tcp_init(struct tcp_connection *c, uint64_t now_ns) {
     }
 }
 
+/* What an endpoint in a state awaits an answer to. */
+static enum tcp_try try_of(enum tcp_state state) {
+    switch (state) {
+    case TCP_SYN_SENT:
+        return TCP_TRY_SYN;
+    case TCP_SYN_RECEIVED:
+        return TCP_TRY_SYN_ACK;
+    case TCP_FIN_WAIT_1:
+    case TCP_CLOSING:
+    case TCP_LAST_ACK:
+        return TCP_TRY_FIN;
+    default:
+        return TCP_TRY_NONE;
+    }
+}
+
+void tcp_restore(struct tcp_connection *c, const uint8_t state[2], const uint64_t since_ns[2],
+                 const struct tcp_rules *rules) {
+    struct tcp_verdict v = {0};
+    tcp_init(c, since_ns[0]);
+    for (unsigned side = 0; side < 2; side++) {
+        c->end[side].state = state[side];
+        c->detail[side].since_ns = since_ns[side];
+        if (state[side] == TCP_CLOSED && state[!side] != TCP_SYN_SENT)
+            c->end[side].flags |= TCP_ENDED;
+    }
+    for (unsigned side = 0; side < 2; side++) {
+        struct machine m = {
+            .c = c, .v = &v, .rules = rules, .now_ns = since_ns[side], .from = side};
+        if (try_of(state[side]) != TCP_TRY_NONE) {
+            machine_first_try(&m, side, try_of(state[side]));
+            c->end[side].flags |= TCP_PENDING;
+        }
+        machine_arm(&m, side);
+    }
+}
+
 void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause,
              enum tcp_inferred inferred, struct tcp_verdict *v) {
     *v = (struct tcp_verdict){0};
