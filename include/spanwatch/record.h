@@ -71,6 +71,26 @@ size_t record_snapshot_json(const struct record_context *context, const struct s
  * EVENT_CONNECTION: with the client's name and the service's attributes where the CMDB has them. */
 size_t record_row_json(const struct record_context *c, const struct event *e, char *out);
 
+/*
+ * Entries of the store's streams (design 1.4): the names of the fields, and the values in their
+ * order as bulk strings of the Redis protocol, without a NUL. Each writes at most RECORD_MAX octets
+ * and returns how many. A transition's `was` is the pair before it.
+ */
+enum { RECORD_TRANSITION_FIELDS = 8, RECORD_CONNECTION_FIELDS = 34, RECORD_GAP_FIELDS = 8 };
+extern const char *const record_transition_fields[RECORD_TRANSITION_FIELDS];
+extern const char *const record_connection_fields[RECORD_CONNECTION_FIELDS];
+extern const char *const record_gap_fields[RECORD_GAP_FIELDS];
+size_t record_transition_entry(const struct record_context *c, const struct event *e, char *out);
+size_t record_connection_entry(const struct record_context *c, const struct event *e, char *out);
+size_t record_gap_entry(const struct record_context *c, const struct record_gap *g, char *out);
+
+/* One bulk string of `n` octets; returns the octet behind it. Up to 24 octets more than `n`. */
+char *record_put_bulk(char *p, const char *value, size_t n);
+
+/* Words of the contract: a connection's `end`, a gap's `what`. */
+const char *record_end_name(enum event_end end);
+const char *record_gap_what_name(enum record_gap_what what);
+
 /* The connection's identity: SipHash-2-4 under the published key 0x7370616e77617463,
  * 0x682d666c6f772d31 over NAME, family, the lower endpoint (address, port) and the higher one, the
  * scope's layers, first_ns and ordinal; or the id that the event brings. */

@@ -20,9 +20,10 @@ enum cli_verb_bit { /* which verbs know an option */
                     CLI_CHECK = 2,
                     CLI_PROBE = 4,
                     CLI_CMDB = 8,
+                    CLI_FORGET = 64,
                     CLI_RUN = CLI_READ | CLI_PROBE,
                     CLI_FILES = CLI_RUN | CLI_CHECK, /* those that read services, CMDB, rules */
-                    CLI_ALL = CLI_FILES | CLI_CMDB
+                    CLI_ALL = CLI_FILES | CLI_CMDB | CLI_FORGET
 };
 
 enum { CLI_WORKERS_MOST = 64 };
@@ -55,6 +56,10 @@ struct cli_options {
     size_t interface_count;
     uint32_t snaplen, ring_mib; /* 0: as configured */
     bool no_promisc, no_reopen;
+    bool no_store;        /* --redis none */
+    bool replace, resume; /* read --redis: what the store has of this name goes, or goes on */
+    bool yes;             /* forget asks nothing */
+    bool format_given;
     const char *user; /* NULL: nobody, when root */
     const char **set; /* KEY.PATH=VALUE, in order; owned */
     size_t set_count;
@@ -119,6 +124,7 @@ int cli_store_url(const struct cli_options *o, const struct cli_config *config,
 int cli_read(const struct cli_options *o);
 int cli_probe(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
+int cli_forget(const struct cli_options *o);
 int cli_cmdb(const struct cli_options *o);
 
 int cli_main(int argc, char **argv);

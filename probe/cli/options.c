@@ -23,7 +23,7 @@ struct option_row {
 
 static take_option take_name, take_redis, take_store, take_workers, take_set, take_cmdb,
     take_format, take_records, take_at, take_linger, take_interface, take_snaplen, take_ring,
-    take_duration, take_no_promisc, take_no_reopen, take_help;
+    take_duration, take_replace, take_resume, take_yes, take_no_promisc, take_no_reopen, take_help;
 
 #define TEXT(field) offsetof(struct cli_options, field), NULL
 
@@ -36,9 +36,15 @@ static const struct option_row rows[] = {
     {"name", "NAME", CLI_RUN, 0, take_name,
      "the probe's name in the records: 1 to 64 of A-Z a-z 0-9 . _ - (default: the first file's "
      "base name; for probe the host's name)"},
-    {"redis", "none", CLI_RUN, 0, take_redis,
-     "the store; only 'none' is understood by this version: no store"},
-    {"redis", "URL", CLI_CMDB, 0, take_store,
+    {"redis", "URL", CLI_RUN, 0, take_redis,
+     "the store that gets all records: redis://[user[:password]@]host[:port][/db], "
+     "unix://[user[:password]@]/path[?db=N], or none (default: none for read; probe starts a "
+     "server of its own)"},
+    {"replace", NULL, CLI_READ, 0, take_replace, "delete what the store holds of this name first"},
+    {"resume", NULL, CLI_READ, 0, take_resume,
+     "go on after the last stored record of the same captures and options"},
+    {"yes", NULL, CLI_FORGET, 0, take_yes, "ask nothing"},
+    {"redis", "URL", CLI_CMDB | CLI_FORGET, 0, take_store,
      "the store: redis://[user[:password]@]host[:port][/db] or unix:///path (default: the server "
      "that probe has started on this machine)"},
     {"filter", "BPF", CLI_RUN, TEXT(filter),
@@ -103,21 +109,41 @@ static int take_name(struct cli_options *o, const char *value, struct base_error
     return 0;
 }
 
-static int take_redis(struct cli_options *o, const char *value, struct base_error *error) {
-    (void)o;
-    if (strcmp(value, "none") != 0) /* not shown: a URL may hold a password */
-        return base_error_set(
-            error, "--redis",
-            "allowed is only \"none\" so far: the store comes later in this version");
-    return 0;
-}
-
 static int take_store(struct cli_options *o, const char *value, struct base_error *error) {
     struct redis_url url;
     if (redis_url_parse(&url, value, error) != 0)
         return -1;
     o->redis = value;
     return 0;
+}
+
+static int take_redis(struct cli_options *o, const char *value, struct base_error *error) {
+    o->no_store = strcmp(value, "none") == 0;
+    o->redis = NULL;
+    return o->no_store ? 0 : take_store(o, value, error);
+}
+
+static int take_flag(bool *flag) {
+    *flag = true;
+    return 0;
+}
+
+static int take_replace(struct cli_options *o, const char *value, struct base_error *error) {
+    (void)value;
+    (void)error;
+    return take_flag(&o->replace);
+}
+
+static int take_resume(struct cli_options *o, const char *value, struct base_error *error) {
+    (void)value;
+    (void)error;
+    return take_flag(&o->resume);
+}
+
+static int take_yes(struct cli_options *o, const char *value, struct base_error *error) {
+    (void)value;
+    (void)error;
+    return take_flag(&o->yes);
 }
 
 /* Add to an owned list of borrowed texts. */
@@ -189,6 +215,7 @@ static int take_format(struct cli_options *o, const char *value, struct base_err
     for (int i = CLI_REPORT; i <= CLI_NONE; i++) {
         if (strcmp(value, names[i]) == 0) {
             o->format = (enum cli_format)i;
+            o->format_given = true;
             return 0;
         }
     }

@@ -19,15 +19,22 @@ static void take_event(void *read_job, const struct event *e) {
         store_jsonl_event(job->lines, e);
     if (job->report != NULL)
         store_report_event(job->report, e);
-    if (cli_snapshots_take(&job->snapshots, 0, e))
-        while (!cli_snapshots_write(&job->snapshots, job->lines))
-            store_jsonl_write(job->lines);
+    if (job->store != NULL)
+        read_store_event(job->store, &job->context, e);
+    if (!cli_snapshots_take(&job->snapshots, 0, e))
+        return;
+    if (job->store != NULL)
+        read_store_snapshot(job->store, &job->context, job->snapshots.pending);
+    while (!cli_snapshots_write(&job->snapshots, job->lines))
+        store_jsonl_write(job->lines);
 }
 
 static void tell_gap(struct read_job *job, const struct record_gap *gap) {
     job->gaps++;
     if (job->lines != NULL)
         store_jsonl_gap(job->lines, gap);
+    if (job->store != NULL)
+        read_store_gap(job->store, gap);
 }
 
 /* What the files say was lost while they were made: a reader of the records must know. */
@@ -48,6 +55,12 @@ static void tell_gaps(struct read_job *job, const struct record_stats *s) {
 static int run(struct read_job *job, struct record_stats *s, struct base_error *error) {
     struct read_pipe *p = &job->pipe;
     struct record_stats at_end;
+    bool counted = job->lines != NULL && job->options->records & (STORE_SNAPSHOTS | STORE_STATS);
+    if ((counted || job->store != NULL) &&
+        cli_snapshots_init(&job->snapshots, &job->context, 1, &job->config, error) != 0)
+        return -1;
+    p->path.pictures.for_snapshots = job->snapshots.maker != NULL;
+    p->path.pictures.at_once = true;
     if (read_pipe_start(p, &job->config, job->services, take_event, job, error) != 0)
         return -1;
     read_pipe_run(p);
@@ -68,24 +81,16 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
 }
 
 static int read_lines(struct read_job *job, struct base_error *error) {
-    struct record_stats stats;
     struct cli_output *out = &job->output;
     job->lines =
         store_jsonl_new(&job->context, fileno(out->file), out->name, job->options->records);
     if (job->lines == NULL)
         return base_error_set(error, out->name, "out of memory");
-    int result = 0;
-    if (job->options->records & (STORE_SNAPSHOTS | STORE_STATS)) /* which count them */
-        result = cli_snapshots_init(&job->snapshots, &job->context, 1, &job->config, error);
-    job->pipe.path.pictures.for_snapshots = job->snapshots.maker != NULL;
-    job->pipe.path.pictures.at_once = true;
-    if (result == 0)
-        result = run(job, &stats, error);
+    int result = run(job, &job->stats, error);
     if (result == 0) {
-        store_jsonl_stats(job->lines, &stats);
+        store_jsonl_stats(job->lines, &job->stats);
         result = store_jsonl_end(job->lines, error);
     }
-    cli_snapshots_fini(&job->snapshots);
     store_jsonl_free(job->lines);
     return result;
 }
@@ -116,20 +121,18 @@ static int print_report(struct read_job *job, struct store_report *report,
 }
 
 static int read_report(struct read_job *job, struct base_error *error) {
-    struct record_stats stats;
     job->report = store_report_new(&job->context);
     if (job->report == NULL)
         return base_error_set(error, "report", "out of memory");
-    int result = run(job, &stats, error);
+    int result = run(job, &job->stats, error);
     if (result == 0)
-        result = print_report(job, job->report, &stats, error);
+        result = print_report(job, job->report, &job->stats, error);
     store_report_free(job->report);
     return result;
 }
 
 static int read_silently(struct read_job *job, struct base_error *error) {
-    struct record_stats stats;
-    return run(job, &stats, error);
+    return run(job, &job->stats, error);
 }
 
 static int run_job(struct read_job *job, struct base_error *error) {
@@ -172,6 +175,15 @@ static int prepare(struct read_job *job, struct base_error *error) {
     const struct cli_options *o = job->options;
     bool relative = o->at.kind == CLI_AT_BEFORE_END && o->at.ns > 0;
     struct cli_filter *filter = NULL;
+    if ((o->replace || o->resume) && o->redis == NULL)
+        return base_error_set(error, o->replace ? "--replace" : "--resume",
+                              "is about a store, which --redis URL names");
+    if (o->replace && o->resume)
+        return base_error_set(error, "--resume", "cannot go with --replace");
+    if (o->redis != NULL && o->at.kind != CLI_AT_NONE)
+        return base_error_set(error, "--at",
+                              "prints one moment and stores nothing: cannot go "
+                              "with --redis");
     if (o->file_count == 0)
         return base_error_set(error, "read", "no FILE given; see 'spanwatch help read'");
     for (size_t i = 0; i < o->file_count && relative; i++)
@@ -205,8 +217,16 @@ static enum cli_status work(struct read_job *job) {
                                            .services = job->services,
                                            .cmdb = job->cmdb,
                                            .decoder = job->pipe.path.decoder};
-    int result = run_job(job, &error);
+    int result = 0;
+    if (job->options->redis != NULL) {
+        job->store = read_store_new(job->options, &job->config, job->name, &error);
+        result = job->store != NULL ? 0 : -1;
+    }
+    if (result == 0)
+        result = run_job(job, &error);
     cli_progress_stop(&job->pipe.progress);
+    if (result == 0 && job->store != NULL)
+        result = read_store_end(job->store, &job->stats, &error);
     if (result == 0)
         result = cli_output_close(&job->output, &error);
     if (result != 0)
@@ -224,6 +244,8 @@ int cli_read(const struct cli_options *o) {
         status = work(&job);
     else
         base_error_print(&error);
+    read_store_free(job.store);
+    cli_snapshots_fini(&job.snapshots);
     read_pipe_close(&job.pipe);
     cli_output_close(&job.output, NULL);
     service_free(job.services);

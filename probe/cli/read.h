@@ -10,6 +10,7 @@
 #include "output.h"
 #include "pipe.h"
 #include "progress.h"
+#include "read_store.h"
 #include "snapshots.h"
 
 struct read_pipe {
@@ -53,8 +54,10 @@ struct read_job {
     struct read_pipe pipe;
     struct store_jsonl *lines;   /* NULL: none */
     struct store_report *report; /* NULL: none */
+    struct read_store *store;    /* NULL: none */
     struct cli_snapshots snapshots;
     uint64_t gaps; /* gap records */
+    struct record_stats stats;
 };
 
 /* `read --at`: rows of one moment instead of records. 0, or -1 with `error`. */

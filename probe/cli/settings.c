@@ -7,6 +7,8 @@
  */
 #include "settings.h"
 
+#include "spanwatch/redis.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,19 +73,39 @@ static const struct cli_key keys[] = {
      "connections"},
     {"store.prefix", CLI_KEY_TEXT, 0, 0, 0, "spanwatch", "a text of 1 to 255 octets without braces",
      "", offsetof(struct cli_config, store_prefix),
-     "what the names of all keys in the store begin with (not used yet)"},
-    {"store.flush_ms", CLI_KEY_NUMBER, 1, 10000, 200, NULL, NULL, "ms",
+     "what the names of all keys in the store begin with"},
+    {"store.partitions", CLI_KEY_NUMBER, 1, REDIS_PARTITIONS_MOST, REDIS_PARTITIONS, NULL, NULL, "",
+     offsetof(struct cli_config, store_partitions),
+     "streams of each kind, over which clients are spread; stays as it is for a name with history"},
+    {"store.flush_ms", CLI_KEY_NUMBER, 2, 10000, 200, NULL, NULL, "ms",
      offsetof(struct cli_config, store_flush_ms),
-     "how long a record may wait to be sent with others (not used yet)"},
+     "the longest time in which a live record is neither stored nor in the spool"},
+    {"store.keep_s", CLI_KEY_NUMBER, 0, 600, 10, NULL, NULL, "s",
+     offsetof(struct cli_config, store_keep_s),
+     "how long stored records are kept in memory, for a store that comes back without them"},
+    {"store.queue_mib", CLI_KEY_NUMBER, 1, 65536, 64, NULL, NULL, "MiB",
+     offsetof(struct cli_config, store_queue_mib),
+     "records in memory that are not stored; beyond it the spool takes them"},
+    {"store.spool_mib", CLI_KEY_NUMBER, 0, 1048576, 1024, NULL, NULL, "MiB",
+     offsetof(struct cli_config, store_spool_mib),
+     "records on disk; beyond it some are left out, with gap records; 0: no spool"},
+    {"store.spool_folder", CLI_KEY_TEXT, 0, 0, 0, "", "a folder's path of 1 to 255 octets", "",
+     offsetof(struct cli_config, store_spool_folder),
+     "where the spool lies (default: the state folder)"},
+    {"store.retention_s", CLI_KEY_NUMBER, 0, UINT32_MAX, 604800, NULL, NULL, "s",
+     offsetof(struct cli_config, store_retention_s),
+     "how long the store keeps what a probe wrote, by capture time; 0: for ever"},
+    {"store.retention_mib", CLI_KEY_NUMBER, 0, UINT32_MAX, 0, NULL, NULL, "MiB",
+     offsetof(struct cli_config, store_retention_mib),
+     "memory of the server above which the oldest records go; 0: nine tenths of its maxmemory"},
     {"state_folder", CLI_KEY_TEXT, 0, 0, 0, "", "a folder's path of 1 to 255 octets", "",
      offsetof(struct cli_config, state_folder),
      "where the probe keeps what must outlive it; by default /var/lib/spanwatch or "
-     "~/.local/state/spanwatch (not "
-     "used yet)"},
+     "~/.local/state/spanwatch"},
 };
 
 enum { KEYS = sizeof keys / sizeof keys[0] };
-static_assert(KEYS <= 32, "struct cli_config.given has a bit for each key");
+static_assert(KEYS <= 64, "struct cli_config.given has a bit for each key");
 
 /* The sections of the file; those without a key in the table are accepted empty. */
 static const char *const sections[] = {"capture", "tracker", "snapshot",
@@ -268,7 +290,7 @@ static int apply_value(struct cli_config *c, const struct source *s, const struc
         return apply_section(c, s, path, value, hosts);
     if (key == NULL)
         return unknown_key(s, path);
-    c->given |= UINT32_C(1) << (key - keys);
+    c->given |= UINT64_C(1) << (key - keys);
     switch (key->type) {
     case CLI_KEY_NUMBER:
         return store_number(s, path, value, key, (uint32_t *)(void *)((char *)c + key->offset));

@@ -27,9 +27,11 @@ struct cli_config {
     uint32_t max_flows;
     uint32_t snaplen, ring_mib, timeout_ms, promiscuous; /* of live capture; promiscuous: 0 or 1 */
     char vlan[CLI_TEXT_MAX], tunnel[CLI_TEXT_MAX];       /* words of enum decode_identity */
-    uint32_t snapshot_period, store_flush_ms;
+    uint32_t snapshot_period, store_flush_ms, store_partitions, store_keep_s, store_queue_mib;
+    uint32_t store_spool_mib, store_retention_s, store_retention_mib;
+    char store_spool_folder[CLI_TEXT_MAX];
     char snapshot_members[CLI_TEXT_MAX], store_prefix[CLI_TEXT_MAX], state_folder[CLI_TEXT_MAX];
-    uint32_t given; /* bit i: cli_keys()[i] was set by the file or by --set */
+    uint64_t given; /* bit i: cli_keys()[i] was set by the file or by --set */
 };
 
 enum cli_key_type { CLI_KEY_NUMBER, CLI_KEY_SWITCH, CLI_KEY_TEXT, CLI_KEY_CHOICE, CLI_KEY_HOSTS };

@@ -54,6 +54,10 @@ static const struct verb verbs[] = {
      "column service leaves the clients alone, one with a column address the services. Prints what "
      "changed. Nothing is written when a file is faulty (exit status 2).",
      CLI_CMDB, cli_cmdb, NULL},
+    {"forget", "delete what the store holds of a probe", "spanwatch forget [OPTION...] NAME",
+     "Deletes every record of the probe NAME from the store: transitions, snapshots, connections, "
+     "alarms, gaps, baselines. Asks first. A probe that is running is left alone.",
+     CLI_FORGET, cli_forget, NULL},
     {"version", "print the version", "spanwatch version", "Prints the version.", 0, NULL, NULL},
     {"help", "explain a verb", "spanwatch help [VERB]",
      "Lists the verbs, or explains one and its options.", 0, NULL, NULL},

@@ -71,7 +71,7 @@ static char *put_transition(const struct record_context *c, const struct event *
     return put_end(put_scope(c, &e->flow, p));
 }
 
-static const char *end_name(enum event_end end) {
+const char *record_end_name(enum event_end end) {
     static const char *const name[] = {
         [EVENT_END_FIN] = "fin",         [EVENT_END_RST] = "rst",
         [EVENT_END_REFUSED] = "refused", [EVENT_END_TIMEOUT] = "timeout",
@@ -91,7 +91,7 @@ static char *put_course(const struct event *e, char *p) {
         p = RECORD_PUT_WORD(p, "conn_state", n->conn_state);
     if (n->history[0] != '\0')
         p = RECORD_PUT_WORD(p, "history", n->history);
-    return RECORD_PUT_WORD(p, "end", end_name(n->end));
+    return RECORD_PUT_WORD(p, "end", record_end_name(n->end));
 }
 
 /* RTTs; 0 is unknown. */

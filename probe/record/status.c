@@ -45,7 +45,7 @@ size_t record_stats_json(const struct record_context *c, const struct record_sta
     return (size_t)(p - out);
 }
 
-static const char *gap_what_name(enum record_gap_what what) {
+const char *record_gap_what_name(enum record_gap_what what) {
     static const char *const name[] = {
         [RECORD_GAP_PACKETS] = "packets",         [RECORD_GAP_TRANSITIONS] = "transitions",
         [RECORD_GAP_CONNECTIONS] = "connections", [RECORD_GAP_SNAPSHOTS] = "snapshots",
@@ -60,7 +60,7 @@ size_t record_gap_json(const struct record_context *c, const struct record_gap *
     p = RECORD_PUT_TEXT(p, "probe", c->probe, RECORD_NAME_TEXT);
     p = RECORD_PUT_TIME(p, "from", g->from_ns);
     p = RECORD_PUT_TIME(p, "to", g->to_ns);
-    p = RECORD_PUT_WORD(p, "what", gap_what_name(g->what));
+    p = RECORD_PUT_WORD(p, "what", record_gap_what_name(g->what));
     p = RECORD_PUT_UINT(p, "lost", g->lost);
     if (g->why != NULL && g->why[0] != '\0')
         p = RECORD_PUT_TEXT(p, "why", g->why, RECORD_WHY_TEXT);
