@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "spanwatch/cmdb.h"
+#include "spanwatch/query.h"
 #include "spanwatch/redis.h"
 #include "spanwatch/service.h"
 #include "spanwatch/store.h"
@@ -21,9 +22,12 @@ enum cli_verb_bit { /* which verbs know an option */
                     CLI_PROBE = 4,
                     CLI_CMDB = 8,
                     CLI_FORGET = 64,
+                    CLI_QUERY = 128,
                     CLI_RUN = CLI_READ | CLI_PROBE,
                     CLI_FILES = CLI_RUN | CLI_CHECK, /* those that read services, CMDB, rules */
-                    CLI_ALL = CLI_FILES | CLI_CMDB | CLI_FORGET
+                    CLI_STORE =
+                        CLI_CMDB | CLI_QUERY | CLI_FORGET, /* those that only need the store */
+                    CLI_ALL = CLI_FILES | CLI_STORE
 };
 
 enum { CLI_WORKERS_MOST = 64 };
@@ -63,6 +67,9 @@ struct cli_options {
     const char *user; /* NULL: nobody, when root */
     const char **set; /* KEY.PATH=VALUE, in order; owned */
     size_t set_count;
+    struct query_ask ask; /* of query */
+    enum query_format query_format;
+    char cmdb_key[QUERY_CMDB_MOST][64], by_key[QUERY_BY_MOST][64]; /* what `ask` borrows */
     const char *const *files;
     size_t file_count;
     bool help;
@@ -75,6 +82,10 @@ struct cli_options {
 int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_verb_bit verb,
                       struct base_error *error);
 void cli_options_free(struct cli_options *o);
+
+/* What `query` asks for, from its word and options: completed, and refused where they do not go
+ * together. */
+int cli_query_complete(struct cli_options *o, struct base_error *error);
 
 /* The options of a verb with their explanation, for help. */
 void cli_options_print(enum cli_verb_bit verb, FILE *out);
@@ -126,6 +137,7 @@ int cli_probe(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
 int cli_forget(const struct cli_options *o);
 int cli_cmdb(const struct cli_options *o);
+int cli_query(const struct cli_options *o);
 
 int cli_main(int argc, char **argv);
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "options_query.h"
 
-typedef int take_option(struct cli_options *o, const char *value, struct base_error *error);
+typedef cli_take_option take_option;
 
 /* One option: either a text kept as it is (offset), or a function that understands it. */
 struct option_row {
@@ -44,7 +44,7 @@ static const struct option_row rows[] = {
     {"resume", NULL, CLI_READ, 0, take_resume,
      "go on after the last stored record of the same captures and options"},
     {"yes", NULL, CLI_FORGET, 0, take_yes, "ask nothing"},
-    {"redis", "URL", CLI_CMDB | CLI_FORGET, 0, take_store,
+    {"redis", "URL", CLI_STORE, 0, take_store,
      "the store: redis://[user[:password]@]host[:port][/db] or unix:///path (default: the server "
      "that probe has started on this machine)"},
     {"filter", "BPF", CLI_RUN, TEXT(filter),
@@ -90,6 +90,41 @@ static const struct option_row rows[] = {
     {"no-reopen", NULL, CLI_PROBE, 0, take_no_reopen,
      "keep no right to open an interface again: when one is deleted, end with status 1"},
     {"duration", "SECONDS", CLI_PROBE, 0, take_duration, "end after so long (default: never)"},
+    {"client", "CLIENT", CLI_QUERY, 0, cli_take_client,
+     "only of this client: IP[/LEN][:PORT], or a name that the store's clients have"},
+    {"server", "SERVER", CLI_QUERY, 0, cli_take_server, "only to this server: IP[/LEN][:PORT]"},
+    {"state", "STATE", CLI_QUERY, 0, cli_take_state, "only where either end is in this state"},
+    {"client-state", "STATE", CLI_QUERY, 0, cli_take_client_state,
+     "only where the client is in this state"},
+    {"server-state", "STATE", CLI_QUERY, 0, cli_take_server_state,
+     "only where the server is in this state"},
+    {"service", "NAME", CLI_QUERY, 0, cli_take_query_service, "only of this service"},
+    {"cmdb", "KEY=VALUE", CLI_QUERY, 0, cli_take_cmdb_value,
+     "only of services whose CMDB attribute KEY is VALUE; may be repeated: all must match"},
+    {"probe", "NAME", CLI_QUERY, 0, cli_take_probe,
+     "as this probe alone sees it (default: all, one row for a connection that several see)"},
+    {"at", "TIME", CLI_QUERY, 0, cli_take_query_at,
+     "the moment, of connections, clients, summary: RFC 3339, Unix seconds, 'now' (the default), "
+     "or "
+     "-5m (so long before now; s, m, h, d). Of a probe that does not run, now is its last capture "
+     "time"},
+    {"from", "TIME", CLI_QUERY, 0, cli_take_from,
+     "since when, of transitions, diff, alarms (default: all that the store has)"},
+    {"to", "TIME", CLI_QUERY, 0, cli_take_to, "until when (default: now)"},
+    {"by", "KEYS", CLI_QUERY, 0, cli_take_by,
+     "what summary counts by, separated by commas: service, state, client, server, cmdb.KEY "
+     "(default: service,state)"},
+    {"kind", "KIND", CLI_QUERY, 0, cli_take_kind, "only alarms of this kind, e.g. syn_flood"},
+    {"severity", "SEVERITY", CLI_QUERY, 0, cli_take_severity,
+     "only alarms that are info, warning or critical"},
+    {"status", "STATUS", CLI_QUERY, 0, cli_take_status,
+     "only alarm messages that say raised, updated or cleared"},
+    {"limit", "N", CLI_QUERY, 0, cli_take_limit,
+     "at most N rows; how many were left out is told (default: all)"},
+    {"follow", NULL, CLI_QUERY, 0, cli_take_follow,
+     "transitions: go on with those that come, until interrupted; json is then one object a line"},
+    {"format", "table|json|csv", CLI_QUERY, 0, cli_take_query_format,
+     "a table for a person (the default), one JSON object, or CSV (RFC 4180)"},
     {"help", NULL, CLI_ALL, 0, take_help, "print this"},
 };
 
@@ -418,7 +453,9 @@ int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_ver
                               .format = verb == CLI_PROBE ? CLI_JSONL : CLI_REPORT,
                               .records = STORE_ALL,
                               .workers = 1,
-                              .linger_ns = 120 * BASE_NS_PER_S};
+                              .linger_ns = 120 * BASE_NS_PER_S,
+                              .ask.limit = UINT64_MAX};
+    query_filter_init(&o->ask.filter);
     long_options(verb, options, letters);
     optind = 0; /* glibc: begin anew */
     opterr = 0;

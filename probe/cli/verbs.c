@@ -58,6 +58,14 @@ static const struct verb verbs[] = {
      "Deletes every record of the probe NAME from the store: transitions, snapshots, connections, "
      "alarms, gaps, baselines. Asks first. A probe that is running is left alone.",
      CLI_FORGET, cli_forget, NULL},
+    {"query", "ask the store: who was in which state, when", "spanwatch query WHAT [OPTION...]",
+     "Asks what probes have put into the store. WHAT is: connections (those open at a moment, with "
+     "the states of both ends), transitions (what changed), clients (a row each), summary (numbers "
+     "by service, state ...), diff (what appeared, vanished, changed between two moments), alarms "
+     "(their messages), active (those in force now). Any moment that the store holds can be asked "
+     "for; what it holds, and what is missing in it, is told with the answer. Memory stays below "
+     "about 500 MiB, whatever the store holds.",
+     CLI_QUERY, cli_query, NULL},
     {"version", "print the version", "spanwatch version", "Prints the version.", 0, NULL, NULL},
     {"help", "explain a verb", "spanwatch help [VERB]",
      "Lists the verbs, or explains one and its options.", 0, NULL, NULL},

@@ -1,125 +1,50 @@
 /*
- * Names of clients, attributes of services (names.h).
- *
- * Both are sorted arrays: loaded once, looked up by bisection. A client is looked for under each
- * prefix length that occurs, the longest first.
+ * Names of clients, attributes of services: the store's hashes as a struct cmdb (names.h).
  */
 #include "names.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct client {
-    struct base_addr addr; /* the network */
-    unsigned prefix_length;
-    char *name;
-};
+#include "spanwatch/cmdb.h"
 
-struct service {
-    char *name, *attributes; /* compact JSON */
-    json_t *object;
-};
+enum { FIELD_TEXT = 256, VALUE_TEXT = 8192 /* above what the loader would have put there */ };
 
 struct query_names {
-    struct client *client;
-    size_t clients, client_room;
-    struct service *service;
-    size_t services, service_room;
+    struct cmdb *cmdb;
     size_t faults;
-    bool has_length[2][129]; /* which prefix lengths occur, of IPv4 and IPv6 */
 };
 
-/* Room for one more of `size` octets each. */
-static bool reserve(void **array, size_t count, size_t *room, size_t size) {
-    if (count < *room)
-        return true;
-    size_t more = *room > 0 ? *room * 2 : 64;
-    void *bigger = reallocarray(*array, more, size);
-    if (bigger == NULL)
-        return false;
-    *array = bigger;
-    *room = more;
-    return true;
-}
+typedef bool put_pair(struct cmdb *c, const char *field, const char *json);
 
-static json_t *parse_object(struct query_text value) {
-    json_t *object = json_loadb(value.s, value.n, JSON_REJECT_DUPLICATES, NULL);
-    if (json_is_object(object))
-        return object;
-    json_decref(object);
-    return NULL;
-}
-
-/* A network as the hash's field has it; host bits are forgiven by nobody, an absent length means
- * all bits. */
-static bool parse_network(struct query_text field, struct client *c) {
-    char text[64];
-    if (field.n >= sizeof text || memchr(field.s, '\0', field.n) != NULL)
-        return false;
-    return base_cidr_parse(query_text_copy(field, text, sizeof text), &c->addr, &c->prefix_length);
+/* The texts as the loader wants them; one that is too long or has a NUL is none that it wrote. */
+static int take_pair(struct query_names *n, struct query_text field, struct query_text value,
+                     put_pair *put) {
+    char name[FIELD_TEXT], json[VALUE_TEXT];
+    bool good = field.n < sizeof name && value.n < sizeof json &&
+                memchr(field.s, '\0', field.n) == NULL && memchr(value.s, '\0', value.n) == NULL;
+    if (!good || !put(n->cmdb, query_text_copy(field, name, sizeof name),
+                      query_text_copy(value, json, sizeof json)))
+        n->faults++;
+    return 0;
 }
 
 static int take_client(void *context, struct query_text field, struct query_text value) {
-    struct query_names *n = context;
-    struct client c = {0};
-    json_t *object = parse_object(value);
-    const char *name = json_string_value(json_object_get(object, "name"));
-    if (name == NULL || !parse_network(field, &c)) {
-        n->faults += object == NULL || name != NULL;
-        json_decref(object);
-        return 0;
-    }
-    c.name = strdup(name);
-    json_decref(object);
-    if (c.name == NULL ||
-        !reserve((void **)&n->client, n->clients, &n->client_room, sizeof *n->client)) {
-        free(c.name);
-        return -1;
-    }
-    n->client[n->clients++] = c;
-    n->has_length[c.addr.family == 6][c.prefix_length] = true;
-    return 0;
+    return take_pair(context, field, value, cmdb_put_client);
 }
 
 static int take_service(void *context, struct query_text field, struct query_text value) {
-    struct query_names *n = context;
-    struct service s = {.object = parse_object(value)};
-    if (s.object == NULL || memchr(field.s, '\0', field.n) != NULL) {
-        n->faults++;
-        json_decref(s.object);
-        return 0;
-    }
-    s.name = strndup(field.s, field.n);
-    s.attributes = json_dumps(s.object, JSON_COMPACT);
-    if (s.name == NULL || s.attributes == NULL ||
-        !reserve((void **)&n->service, n->services, &n->service_room, sizeof *n->service)) {
-        free(s.name);
-        free(s.attributes);
-        json_decref(s.object);
-        return -1;
-    }
-    n->service[n->services++] = s;
-    return 0;
-}
-
-static int compare_clients(const void *x, const void *y) {
-    const struct client *a = x, *b = y;
-    if (a->prefix_length != b->prefix_length)
-        return a->prefix_length < b->prefix_length ? -1 : 1;
-    return memcmp(&a->addr, &b->addr, sizeof a->addr);
-}
-
-static int compare_services(const void *x, const void *y) {
-    const struct service *a = x, *b = y;
-    return strcmp(a->name, b->name);
+    return take_pair(context, field, value, cmdb_put_service);
 }
 
 struct query_names *query_names_new(struct query_link *l, const char *prefix,
                                     struct base_error *error) {
     char key[REDIS_KEY_TEXT];
     struct query_names *n = calloc(1, sizeof *n);
-    if (n == NULL) {
+    if (n != NULL)
+        n->cmdb = cmdb_new();
+    if (n == NULL || n->cmdb == NULL) {
+        query_names_free(n);
         base_error_set(error, l->shown, "out of memory");
         return NULL;
     }
@@ -132,25 +57,13 @@ struct query_names *query_names_new(struct query_link *l, const char *prefix,
         query_names_free(n);
         return NULL;
     }
-    if (n->clients > 0)
-        qsort(n->client, n->clients, sizeof *n->client, compare_clients);
-    if (n->services > 0)
-        qsort(n->service, n->services, sizeof *n->service, compare_services);
+    cmdb_sort(n->cmdb);
     return n;
 }
 
 void query_names_free(struct query_names *n) {
-    if (n == NULL)
-        return;
-    for (size_t i = 0; i < n->clients; i++)
-        free(n->client[i].name);
-    for (size_t i = 0; i < n->services; i++) {
-        free(n->service[i].name);
-        free(n->service[i].attributes);
-        json_decref(n->service[i].object);
-    }
-    free(n->client);
-    free(n->service);
+    if (n != NULL)
+        cmdb_free(n->cmdb);
     free(n);
 }
 
@@ -158,70 +71,45 @@ size_t query_names_faults(const struct query_names *n) {
     return n->faults;
 }
 
-static void mask(struct base_addr *a, unsigned prefix_length) {
-    for (unsigned i = 0; i < sizeof a->octet; i++) {
-        unsigned bits = prefix_length > i * 8 ? prefix_length - i * 8 : 0;
-        if (bits < 8)
-            a->octet[i] &= (uint8_t)(0xff00 >> bits);
-    }
+const char *query_names_client(const struct query_names *n, const struct query_place *client) {
+    struct base_addr a = {.family = client->family};
+    memcpy(a.octet, client->octet, sizeof a.octet);
+    const char *name = cmdb_client_name(n->cmdb, &a);
+    return name != NULL ? name : "";
 }
 
-const char *query_names_client(const struct query_names *n, const struct query_place *client) {
-    const bool *has = n->has_length[client->family == 6];
-    for (unsigned length = client->family == 6 ? 129 : 33; length-- > 0;) {
-        if (!has[length])
-            continue;
-        struct client wanted = {.addr.family = client->family, .prefix_length = length};
-        memcpy(wanted.addr.octet, client->octet, sizeof client->octet);
-        mask(&wanted.addr, length);
-        const struct client *found =
-            bsearch(&wanted, n->client, n->clients, sizeof wanted, compare_clients);
-        if (found != NULL)
-            return found->name;
-    }
-    return "";
+struct finding {
+    const char *name;
+    struct base_addr *addr;
+    unsigned *prefix_length;
+    size_t found;
+};
+
+static void compare_client(void *context, const struct cmdb_client *c) {
+    struct finding *f = context;
+    if (strcmp(c->name, f->name) != 0)
+        return;
+    *f->addr = c->address;
+    *f->prefix_length = c->prefix_length;
+    f->found++;
 }
 
 size_t query_names_find(const struct query_names *n, const char *name, struct base_addr *addr,
                         unsigned *prefix_length) {
-    size_t found = 0;
-    for (size_t i = 0; i < n->clients; i++) {
-        if (strcmp(n->client[i].name, name) != 0)
-            continue;
-        *addr = n->client[i].addr;
-        *prefix_length = n->client[i].prefix_length;
-        found++;
-    }
-    return found;
-}
-
-static const struct service *find_service(const struct query_names *n, const char *name) {
-    union { /* bsearch wants a key of the array's type; its text is only read */
-        const char *in;
-        char *out;
-    } text = {.in = name};
-    struct service wanted = {.name = text.out};
-    return n->services == 0
-               ? NULL
-               : bsearch(&wanted, n->service, n->services, sizeof wanted, compare_services);
+    struct finding f = {.name = name, .addr = addr, .prefix_length = prefix_length};
+    cmdb_each_client(n->cmdb, compare_client, &f);
+    return f.found;
 }
 
 const char *query_names_cmdb(const struct query_names *n, const char *service) {
-    const struct service *s = find_service(n, service);
-    return s != NULL ? s->attributes : "";
+    const char *json = cmdb_service(n->cmdb, service);
+    return json != NULL ? json : "";
 }
 
 const char *query_names_value(const struct query_names *n, const char *service, const char *key,
                               char *out, size_t size) {
-    const struct service *s = find_service(n, service);
-    const json_t *value = s != NULL ? json_object_get(s->object, key) : NULL;
-    out[0] = '\0';
-    if (json_is_string(value))
-        return query_text_copy(
-            (struct query_text){json_string_value(value), json_string_length(value)}, out, size);
-    char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    if (text != NULL)
-        query_text_copy((struct query_text){text, strlen(text)}, out, size);
-    free(text);
+    const char *json = cmdb_service(n->cmdb, service);
+    if (json == NULL || !cmdb_attribute(json, key, out, size))
+        out[0] = '\0';
     return out;
 }

@@ -75,10 +75,11 @@ static int prepare(struct query_run *r, struct base_error *error) {
         return -1;
     r->exact = query_match_exact_client(&r->match, &r->client);
     if (query_names_faults(r->names) > 0)
-        query_warn(r,
-                   "%zu entries of clients or CMDB in the store are no JSON objects; they are "
-                   "left out",
-                   query_names_faults(r->names));
+        query_warn(
+            r,
+            "%zu entries of clients or CMDB in the store are not as they should be; they are "
+            "left out",
+            query_names_faults(r->names));
     if (query_views_init(r, error) != 0)
         return -1;
     return r->ask->what == QUERY_ALARMS || r->ask->what == QUERY_ACTIVE
