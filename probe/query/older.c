@@ -38,7 +38,8 @@ static bool is_wanted(const struct query_conn *c) {
     return (c->flags & (QUERY_LIVE | QUERY_WANTED | QUERY_OPENED)) == (QUERY_LIVE | QUERY_WANTED);
 }
 
-static bool add_window(struct older *o, unsigned partition, uint64_t ns, uint64_t reach) {
+static bool add_window(struct older *o, unsigned partition, uint64_t ns, uint64_t reach,
+                       uint64_t end_ns) {
     const struct query_view *v = o->part->view;
     uint64_t ms = ns / BASE_NS_PER_MS;
     if (o->windows == o->room) {
@@ -51,16 +52,20 @@ static bool add_window(struct older *o, unsigned partition, uint64_t ns, uint64_
     }
     o->window[o->windows++] = (struct window){.partition = partition,
                                               .from_ms = ms > reach ? ms - reach : 0,
-                                              .to_ms = ms + v->probe->skew_ms};
+                                              .to_ms = end_ns / BASE_NS_PER_MS + v->probe->skew_ms};
     return true;
 }
 
-static bool add_windows(struct older *o, const struct query_conn *c, uint64_t reach) {
+/* What came in between a member's time and the keyframe can only be corrected roles: it is looked
+ * at when the first round has not found the beginning. */
+static bool add_windows(struct older *o, const struct query_conn *c, size_t round) {
     unsigned partitions = o->part->view->probe->partitions;
-    if (!add_window(o, o->part->partition, c->anchor_ns, reach))
+    uint64_t base_ns = o->part->table.base_ns;
+    uint64_t end_ns = round > 0 && base_ns > c->anchor_ns ? base_ns : c->anchor_ns;
+    if (!add_window(o, o->part->partition, c->anchor_ns, reach_ms[round], end_ns))
         return false;
-    return !(c->flags & QUERY_TURNED) ||
-           add_window(o, query_partition_of(&c->server, partitions), c->turned_ns, reach);
+    return !(c->flags & QUERY_TURNED) || add_window(o, query_partition_of(&c->server, partitions),
+                                                    c->turned_ns, reach_ms[round], c->turned_ns);
 }
 
 static int compare_windows(const void *x, const void *y) {
@@ -100,14 +105,14 @@ static bool take_older(struct query_scan *scan, const struct query_entry *e) {
 }
 
 /* One round over one part. *left: connections that still want something. */
-static int look(struct older *o, uint64_t reach, size_t *left, struct base_error *error) {
+static int look(struct older *o, size_t round, size_t *left, struct base_error *error) {
     const struct query_table *t = &o->part->table;
     o->windows = *left = 0;
     for (uint32_t i = 0; i < t->used; i++) {
         if (!is_wanted(&t->conn[i]))
             continue;
         ++*left;
-        if (!add_windows(o, &t->conn[i], reach))
+        if (!add_windows(o, &t->conn[i], round))
             return base_error_set(error, "query", "out of memory");
     }
     join(o);
@@ -138,7 +143,7 @@ int query_older_load(struct query_slice *s, struct base_error *error) {
         size_t left = count_wanted(&s->part[i].table);
         o.part = &s->part[i];
         for (size_t round = 0; round < ROUNDS && result == 0 && left > 0; round++)
-            result = look(&o, reach_ms[round], &left, error);
+            result = look(&o, round, &left, error);
     }
     free(o.window);
     return result;

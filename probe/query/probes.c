@@ -119,24 +119,32 @@ uint64_t query_wall_ns(void) {
     return (uint64_t)t.tv_sec * BASE_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+static struct query_text text_of(const redisReply *r) {
+    return r->type == REDIS_REPLY_STRING ? (struct query_text){r->str, (size_t)r->len}
+                                         : (struct query_text){"", 0};
+}
+
+/* The newest capture time that the status tells: of the stats record, or on its own. */
+static uint64_t capture_time(const redisReply *status) {
+    uint64_t ns;
+    if (query_stamp_parse(text_of(status->element[1]), &ns))
+        return ns;
+    return stamp_member(text_of(status->element[2]), "ts");
+}
+
 /* The heartbeat expires with the probe. One whose capture time is far from the wall's reads a file:
  * its now is the file's. */
 static int ask_heartbeat(struct query *q, struct query_probe *p, struct base_error *error) {
     char key[REDIS_KEY_TEXT];
-    uint64_t ts_ns, wall_ns = query_wall_ns();
     redis_key_of(key, q->prefix, p->name, "status");
-    const char *argv[] = {"HMGET", key, "ts", "heartbeat"};
-    redisReply *r = query_command(&q->link, error, 4, argv);
+    const char *argv[] = {"HMGET", key, "heartbeat", "ts", "stats"};
+    redisReply *r = query_command(&q->link, error, 5, argv);
     if (r == NULL)
         return -1;
-    const redisReply *ts = r->type == REDIS_REPLY_ARRAY && r->elements == 2 ? r->element[0] : NULL;
-    bool has_ts = ts != NULL && ts->type == REDIS_REPLY_STRING;
-    p->is_running = has_ts || (ts != NULL && r->element[1]->type == REDIS_REPLY_STRING);
-    if (has_ts && query_stamp_parse((struct query_text){ts->str, (size_t)ts->len}, &ts_ns)) {
-        if (ts_ns > p->last_ns)
-            p->last_ns = ts_ns;
-        if (wall_ns > ts_ns && wall_ns - ts_ns > HOUR_S * BASE_NS_PER_S)
-            p->is_running = false;
+    if (r->type == REDIS_REPLY_ARRAY && r->elements == 3) {
+        uint64_t ts_ns = capture_time(r), wall_ns = query_wall_ns();
+        bool is_old = ts_ns != 0 && wall_ns > ts_ns && wall_ns - ts_ns > HOUR_S * BASE_NS_PER_S;
+        p->is_running = (ts_ns != 0 || text_of(r->element[0]).n > 0) && !is_old;
     }
     freeReplyObject(r);
     return 0;

@@ -194,7 +194,8 @@ static void fill(struct query_conn *c, int side, uint64_t ts_ns) {
 
 void query_table_older(struct query_table *t, const struct query_step *s) {
     struct query_conn *c = query_table_find(t, s->flow);
-    if (c == NULL || !(c->flags & QUERY_WANTED) || s->ts_ns > c->anchor_ns ||
+    uint64_t known_ns = c != NULL && c->anchor_ns > t->base_ns ? c->anchor_ns : t->base_ns;
+    if (c == NULL || !(c->flags & QUERY_WANTED) || s->ts_ns > known_ns ||
         s->cause == TCP_CAUSE_MOVED)
         return;
     if (s->cause == TCP_CAUSE_ROLES) {

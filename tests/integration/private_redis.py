@@ -45,6 +45,10 @@ class Server:
     def __call__(self, *words):
         return self.connection(*words)
 
+    def many(self, commands):
+        """All commands in one go; an error answer is raised."""
+        return self.connection.many(commands)
+
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.stop()
@@ -64,9 +68,21 @@ class Connection:
             raise
         self.file = self.socket.makefile("rb")
 
-    def __call__(self, *words):
+    @staticmethod
+    def encode(words):
         octets = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        self.socket.sendall(b"*%d\r\n" % len(octets) + b"".join(b"$%d\r\n%s\r\n" % (len(o), o) for o in octets))
+        return b"*%d\r\n" % len(octets) + b"".join(b"$%d\r\n%s\r\n" % (len(o), o) for o in octets)
+
+    def many(self, commands):
+        self.socket.sendall(b"".join(map(self.encode, commands)))
+        answers = [self.read() for _ in commands]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def __call__(self, *words):
+        self.socket.sendall(self.encode(words))
         answer = self.read()
         if isinstance(answer, Exception):
             raise answer
