@@ -15,3 +15,12 @@ if(Python3_FOUND)
                    --pcap-loop $<TARGET_FILE:spanwatch-bench-pcap-loop>)
   set_tests_properties(bench_counts PROPERTIES LABELS bench TIMEOUT 120)
 endif()
+
+add_executable(bench_fill_store bench/fill_store.c)
+target_link_libraries(bench_fill_store PRIVATE redis base)
+if(Python3_FOUND)
+  add_test(NAME bench_query
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/query.py --check --flows 2000 --transitions 20000 --partitions 1,8
+                   --spanwatch $<TARGET_FILE:spanwatch> --fill-store $<TARGET_FILE:bench_fill_store>)
+  set_tests_properties(bench_query PROPERTIES LABELS bench SKIP_RETURN_CODE 77 TIMEOUT 300)
+endif()
