@@ -94,24 +94,25 @@ enum tcp_try { /* what an endpoint is repeating, or waiting to have answered */
 
 /* What only some segments touch. */
 struct tcp_detail {
-    uint64_t since_ns;     /* when the state was entered */
-    uint64_t due_ns;       /* when its timer runs out; BASE_NEVER_NS */
-    uint64_t tried_ns;     /* last transmission of what it repeats */
-    uint64_t fin_acked_ns; /* when the peer last acknowledged its FIN, seen at the tap */
-    uint32_t interval_us;  /* between the last two of these; 0 after the first */
+    uint64_t since_ns;    /* when the state was entered */
+    uint64_t due_ns;      /* when its timer runs out; BASE_NEVER_NS */
+    uint64_t tried_ns;    /* last transmission of what it repeats */
+    uint32_t interval_us; /* between the last two of these; 0 after the first */
     uint32_t isn;
     uint32_t
         other_isn; /* of a second SYN or SYN-ACK, until an ACK selects one; valid when other != 0 */
     uint32_t fin;  /* one past its FIN */
     uint32_t hole_end;
     uint32_t ahead; /* see enum tcp_ahead */
-    uint16_t wraps; /* how often nxt passed 2^32: 281 TB */
     uint32_t first; /* sequence number of its first payload octet: bytes are counted from here */
-    uint8_t tries;  /* repetitions seen */
-    uint8_t steady; /* equal intervals in a row (the linear phase of newer SYN retries) */
-    uint8_t trying; /* enum tcp_try */
-    uint8_t other;  /* other_isn is valid */
-    uint8_t ahead_kind; /* enum tcp_ahead */
+    uint32_t fin_acked_us; /* when the peer's last acknowledgement of its FIN passed the tap,
+                              modulo 2^32 */
+    uint16_t wraps;        /* how often nxt passed 2^32: 281 TB */
+    uint8_t tries;         /* repetitions seen */
+    uint8_t steady;        /* equal intervals in a row (the linear phase of newer SYN retries) */
+    uint8_t trying;        /* enum tcp_try */
+    uint8_t other;         /* other_isn is valid */
+    uint8_t ahead_kind;    /* enum tcp_ahead */
 };
 
 struct tcp_connection {
@@ -157,6 +158,8 @@ struct tcp_rules {
     const struct tcp_timers *timers[2]; /* of the hosts, by side */
     bool tap_loses; /* packets are missing elsewhere too: an answer that was not seen may well have
                        been given */
+    bool misses_closes; /* so many of them that a half-closed connection without a sound is most
+                           likely closed: see tcp_half_closed */
 };
 
 /* A fresh connection: both ends CLOSED since now_ns, nothing known. */
@@ -184,6 +187,10 @@ void tcp_icmp(struct tcp_connection *c, unsigned told, const struct segment *s,
 /* Let the timer of `side` (whose due_ns has come) run out. */
 void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules,
                  struct tcp_verdict *v);
+
+/* Does the side whose timer has come wait in CLOSE_WAIT, silent for so long that its FIN may have
+ * been missed? To be asked before tcp_timeout, which goes by tcp_rules.misses_closes. */
+bool tcp_half_closed(const struct tcp_connection *c, unsigned side);
 
 /* Take both ends to CLOSED (a new connection on the same tuple; eviction). No step when both
  * already are. */

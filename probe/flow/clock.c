@@ -24,6 +24,10 @@ static void run_timer(struct flow_tracker *t, uint32_t index) {
     unsigned side =
         f->tcp.detail[client].due_ns <= f->tcp.detail[!client].due_ns ? client : !client;
     rules_of(t, f, &rules);
+    if (rules.tap_loses && tcp_half_closed(&f->tcp, side)) {
+        closes_note_silent(t, f, side);
+        rules.misses_closes = closes_are_missed(t, f, side);
+    }
     picture_before_change(t, f);
     tcp_timeout(&f->tcp, side, &rules, &v);
     flow_settle(t, index, due, side, &v);

@@ -209,6 +209,8 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
         f->flags |= FLOW_TENTATIVE; /* nothing to tell yet, and perhaps never */
     measure(t, f, from, &v);
     note_quality(t, s, &v);
+    for (unsigned i = 0; i < v.steps && rules.tap_loses; i++)
+        closes_note(t, f, &v.step[i]);
     flow_settle(t, index, s->ts_ns, from, &v);
     flow_arm(t, index);
 }

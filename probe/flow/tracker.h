@@ -49,6 +49,7 @@ enum flow_flag {
     FLOW_RESTORED = 0x2000, /* begun in another run of the program, which gave it restored_id */
     FLOW_UNSURE = 0x4000, /* restored, and nothing was seen of it since: what happened meanwhile is
                              not known, nor its scope */
+    FLOW_SILENT = 0x8000  /* counted as half closed and silent (closes.c) */
 };
 
 /* One connection. The first two lines are what each packet touches; the rest is for handshakes,
@@ -197,6 +198,21 @@ void roles_begin(struct flow_tracker *t, struct flow *f, const struct segment *s
 /* Better evidence in a SYN or SYN-ACK: true when client and server change places. */
 bool roles_improve(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from);
 
+/* ---- closes.c: closes that the tap misses, told from those that do not happen ---- */
+enum { CLOSES_BUCKETS = 4096 };
+struct closes {
+    struct closes_count {
+        uint64_t service;
+        uint16_t seen, silent;
+    } service[CLOSES_BUCKETS];
+};
+/* Where the tap loses packets: a step of a close that was seen, a half-closed connection whose
+ * `side` has been silent for long. */
+void closes_note(struct flow_tracker *t, const struct flow *f, const struct tcp_step *step);
+void closes_note_silent(struct flow_tracker *t, struct flow *f, unsigned side);
+/* Do the losses of the tap explain the silent ones of this service? */
+bool closes_are_missed(const struct flow_tracker *t, const struct flow *f, unsigned side);
+
 /* ---- emit.c ---- */
 void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step);
 
@@ -250,6 +266,7 @@ struct flow_tracker {
     struct wheel wheel;
     struct copies *copies;
     struct roles *roles;
+    struct closes closes;
     struct flow_counters counters;
     struct tcp_timers timers;       /* for all hosts */
     struct tcp_timers *host_timers; /* config.hosts, converted */

@@ -37,7 +37,7 @@ void machine_acknowledge_fin(struct machine *m) {
         return;
     if (!tcp_before(m->s->ack, pd->fin)) {
         me->flags |= TCP_FIN_TAKEN | TCP_FIN_PROVEN;
-        pd->fin_acked_ns = m->now_ns;
+        pd->fin_acked_us = (uint32_t)(m->now_ns / 1000);
         machine_sends(m, m->from, TCP_EVENT_ACK_OF_FIN);
         machine_receives(m, !m->from, TCP_EVENT_ACK_OF_FIN);
         if (pd->trying == TCP_TRY_FIN)
@@ -73,8 +73,10 @@ static void fin_again(struct machine *m) {
     bool acknowledged =
         me->state == TCP_FIN_WAIT_2 || me->state == TCP_TIME_WAIT || me->state == TCP_CLOSED;
     /* On its way while an acknowledgement comes towards it: both ends may repeat at once. */
-    uint64_t told_ns = d->fin_acked_ns > d->since_ns ? d->fin_acked_ns : d->since_ns;
-    if (acknowledged && machine_crossing(m, m->from, told_ns))
+    uint64_t told_ns =
+        m->now_ns - (uint64_t)((uint32_t)(m->now_ns / 1000) - d->fin_acked_us) * 1000;
+    if (acknowledged &&
+        (machine_crossing(m, m->from, d->since_ns) || machine_crossing(m, m->from, told_ns)))
         return;
     machine_sends(m, m->from, TCP_EVENT_FIN_AGAIN);
     if (machine_is(me, TCP_FIN_TAKEN) &&

@@ -144,10 +144,14 @@ static uint64_t doubling_ns(unsigned retries, uint64_t max_ns) {
 }
 
 /* Without a repetition the settings alone tell: 131 s, of which the first intervals are equal
- * (tcp_syn_linear_timeouts). */
+ * (tcp_syn_linear_timeouts). Where the tap misses packets an answer was missed, rather than three
+ * repetitions in a row. */
 static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
+    enum { MISSED_RETRIES = 2 };
     const struct tcp_detail *d = &m->c->detail[side];
     const struct tcp_timers *t = m->rules->timers[side];
+    if (d->tries == 0 && m->rules->tap_loses && !machine_is(&m->c->end[!side], TCP_SEEN))
+        return d->tried_ns + with_slack(doubling_ns(MISSED_RETRIES, t->rto_max_ns));
     if (d->tries == 0)
         return d->tried_ns + t->syn_linear * ms(FIRST_RTO_MS) +
                doubling_ns(t->syn_retries, t->rto_max_ns);
@@ -206,6 +210,22 @@ static uint64_t open_due_ns(const struct machine *m, unsigned side) {
     return d->tried_ns + next_interval_ns(m, side, 0);
 }
 
+/* CLOSE_WAIT is over when the process closes. Its FIN may be missed, with all that would tell of
+ * it: so a silent one is looked at now and then, less often the longer it lasts. */
+static uint64_t close_wait_due_ns(const struct machine *m, unsigned side) {
+    uint64_t silent_ns = m->s ? 0 : m->now_ns - m->c->detail[side].since_ns;
+    uint64_t look_ns = m->now_ns + at_least(silent_ns, ms(PATIENCE_MS));
+    uint64_t due_ns = open_due_ns(m, side);
+    return due_ns < look_ns ? due_ns : look_ns;
+}
+
+bool tcp_half_closed(const struct tcp_connection *c, unsigned side) {
+    const struct tcp_endpoint *e = &c->end[side], *peer = &c->end[!side];
+    bool waits = peer->state == TCP_FIN_WAIT_2 || peer->state == TCP_CLOSED;
+    return e->state == TCP_CLOSE_WAIT && waits && c->detail[side].trying == TCP_TRY_NONE &&
+           machine_is(e, TCP_SEEN) && machine_is(peer, TCP_SEEN);
+}
+
 void machine_arm(struct machine *m, unsigned side) {
     struct tcp_detail *d = &m->c->detail[side];
     const struct tcp_endpoint *e = &m->c->end[side];
@@ -237,8 +257,10 @@ void machine_arm(struct machine *m, unsigned side) {
             d->due_ns = m->now_ns + t->time_wait_ns;
         break;
     case TCP_ESTABLISHED:
-    case TCP_CLOSE_WAIT:
         d->due_ns = open_due_ns(m, side);
+        break;
+    case TCP_CLOSE_WAIT:
+        d->due_ns = close_wait_due_ns(m, side);
         break;
     case TCP_CLOSED:
     case TCP_LISTEN:
@@ -274,6 +296,14 @@ static void syn_received_over(struct machine *m, unsigned side) {
     run_out(m, side, TCP_CAUSE_TIMEOUT_SYN_RECEIVED);
 }
 
+/* TIME_WAIT was entered unseen, most likely at once after what was seen last: it has run since. */
+static void time_wait_since(struct machine *m, unsigned side, uint64_t then_ns) {
+    if (m->c->end[side].state != TCP_TIME_WAIT)
+        return;
+    uint64_t due_ns = then_ns + m->rules->timers[side]->time_wait_ns;
+    m->c->detail[side].due_ns = due_ns > m->now_ns ? due_ns : m->now_ns;
+}
+
 /* No (further) retransmission of the FIN came: it was acknowledged unseen, or its sender has given
  * up. */
 static void fin_over(struct machine *m, unsigned side) {
@@ -281,17 +311,26 @@ static void fin_over(struct machine *m, unsigned side) {
         run_out(m, side, TCP_CAUSE_TIMEOUT_RETRANSMIT);
         return;
     }
-    m->inferred = machine_reason(m, side);
-    machine_receives(m, side, TCP_EVENT_ACK_OF_FIN);
+    machine_infer_sends(m, !side, TCP_EVENT_ACK_OF_FIN);
+    machine_infer_receives(m, side, TCP_EVENT_ACK_OF_FIN);
     machine_finish(m, TCP_CAUSE_ACK);
+    time_wait_since(m, !side, m->c->detail[side].tried_ns);
 }
 
-/* Nothing contradicted a RST that was in the window: what it closed up to was missed by the tap. */
-static void rst_believed(struct machine *m, unsigned side) {
-    machine_stop_trying(m, side);
-    machine_infer_sends(m, side, TCP_EVENT_RST);
-    machine_infer_receives(m, !side, TCP_EVENT_RST);
-    machine_finish(m, TCP_CAUSE_RST);
+/* Half closed and silent, at a tap that is known to miss closes: the FIN and the ACK of it were
+ * missed. */
+static void close_missed(struct machine *m, unsigned side) {
+    struct tcp_endpoint *e = &m->c->end[side], *peer = &m->c->end[!side];
+    uint64_t then_ns = at_least(m->c->detail[side].since_ns, m->c->detail[!side].since_ns);
+    e->flags |= TCP_FIN_SENT | TCP_FIN_GUESSED;
+    peer->flags |= TCP_FIN_TAKEN;
+    m->c->detail[side].fin = e->nxt + 1;
+    machine_infer_sends(m, side, TCP_EVENT_FIN);
+    machine_infer_receives(m, !side, TCP_EVENT_FIN);
+    machine_infer_receives(m, side, TCP_EVENT_ACK_OF_FIN);
+    machine_finish(m, TCP_CAUSE_ACK);
+    m->v->step[0].cause = TCP_CAUSE_FIN;
+    time_wait_since(m, !side, then_ns);
 }
 
 /* A client of whom only SYNs were seen has never been there (SYN flood), or is long gone. */
@@ -300,6 +339,23 @@ static enum tcp_cause open_cause(const struct tcp_endpoint *e, const struct tcp_
         return TCP_CAUSE_TIMEOUT_IDLE;
     return d->trying == TCP_TRY_KEEPALIVE ? TCP_CAUSE_TIMEOUT_KEEPALIVE
                                           : TCP_CAUSE_TIMEOUT_RETRANSMIT;
+}
+
+static void close_wait_over(struct machine *m, unsigned side) {
+    if (open_due_ns(m, side) <= m->now_ns)
+        run_out(m, side, open_cause(&m->c->end[side], &m->c->detail[side]));
+    else if (m->rules->misses_closes && tcp_half_closed(m->c, side))
+        close_missed(m, side);
+    else
+        machine_arm(m, side);
+}
+
+/* Nothing contradicted a RST that was in the window: what it closed up to was missed by the tap. */
+static void rst_believed(struct machine *m, unsigned side) {
+    machine_stop_trying(m, side);
+    machine_infer_sends(m, side, TCP_EVENT_RST);
+    machine_infer_receives(m, !side, TCP_EVENT_RST);
+    machine_finish(m, TCP_CAUSE_RST);
 }
 
 void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules,
@@ -330,8 +386,10 @@ void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules
     case TCP_TIME_WAIT:
         run_out(&m, side, TCP_CAUSE_TIMEOUT_TIME_WAIT);
         break;
-    case TCP_ESTABLISHED:
     case TCP_CLOSE_WAIT:
+        close_wait_over(&m, side);
+        break;
+    case TCP_ESTABLISHED:
         run_out(&m, side, open_cause(&c->end[side], d));
         break;
     case TCP_CLOSED:

@@ -238,6 +238,15 @@ static bool still_reads(const struct tcp_endpoint *me, const struct segment *s) 
            tcp_before(me->acked, s->ack) && s->seq == me->nxt;
 }
 
+/* Octets where its FIN should be, or behind it: it has not closed. */
+static bool sends_on(const struct tcp_connection *c, unsigned from, const struct segment *s) {
+    const struct tcp_endpoint *me = &c->end[from];
+    uint32_t fin = c->detail[from].fin;
+    if (s->payload == 0 || !machine_is(me, TCP_FIN_SENT))
+        return false;
+    return !tcp_before(machine_is(me, TCP_FIN_GUESSED) ? s->seq + s->payload : s->seq, fin);
+}
+
 /* A closed endpoint speaks. Late octets of before say nothing; anything else proves that it is open
  * after all. */
 static bool speaks_late(const struct tcp_connection *c, unsigned from, const struct segment *s) {
@@ -247,7 +256,7 @@ static bool speaks_late(const struct tcp_connection *c, unsigned from, const str
         return false;
     if (machine_is(me, TCP_FIN_SENT))
         return !((s->flags & SEGMENT_FIN) && s->seq + s->payload + 1 == d->fin) &&
-               !still_reads(me, s);
+               !still_reads(me, s) && !(machine_is(me, TCP_FIN_GUESSED) && sends_on(c, from, s));
     return tcp_crossing(c, from, s->ts_ns, d->since_ns);
 }
 
@@ -283,8 +292,7 @@ void machine_ordinary(struct machine *m) {
         return;
     } else {
         machine_heard(m, m->from);
-        if (s->payload > 0 && machine_is(me, TCP_FIN_SENT) &&
-            !tcp_before(s->seq, m->c->detail[m->from].fin))
+        if (sends_on(m->c, m->from, s))
             machine_fin_unsent(m);
         machine_settle_ahead(m, !m->from, s->seq);
         uint32_t before = me->nxt;

@@ -109,7 +109,8 @@ void machine_finish(struct machine *m, enum tcp_cause cause) {
         for (unsigned i = 0; i + 1 < v->steps; i++)
             v->step[i].cause = TCP_CAUSE_ACK;
     for (unsigned side = 0; side < 2; side++)
-        if ((m->rearm & (1u << side)) || m->c->end[side].state == TCP_TIME_WAIT)
+        if ((m->rearm & (1u << side)) || m->c->end[side].state == TCP_TIME_WAIT ||
+            m->c->end[side].state == TCP_CLOSE_WAIT)
             machine_arm(m, side);
     for (unsigned side = 0; side < 2;
          side++) /* what is known now may say that it should have run out before */

@@ -43,6 +43,30 @@ static void half_close_by_the_server(void **state) {
                   {"3.01 s>c A 5102 1702", "CLOSED/TIME_WAIT ack"});
 }
 
+/* Both ACKs pass the tap and are lost; both ends repeat their FINs at once, and each of the two
+ * brings the other what it lacks. */
+static void fins_repeated_at_once(void **state) {
+    (void)state;
+    NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
+                  {"1.002 s>c FA 5001 1001", "CLOSING/CLOSING fin"},
+                  {"1.011 c>s A 1002 5002", "CLOSING/TIME_WAIT ack"},
+                  {"1.012 s>c A 5002 1002", "TIME_WAIT/TIME_WAIT ack"},
+                  {"1.25 c>s FA 1001 5002", "CLOSING/TIME_WAIT fin"},
+                  {"1.251 s>c FA 5001 1002", "TIME_WAIT/TIME_WAIT fin"},
+                  {"1.65 c>s FA 1001 5002", "CLOSING/TIME_WAIT fin"},
+                  {"1.651 s>c FA 5001 1002", "TIME_WAIT/TIME_WAIT fin"});
+}
+
+/* Its FIN is missed; what it says next comes from behind it, and only then answers the peer's FIN:
+ * the two have crossed. */
+static void fin_missed_that_crossed(void **state) {
+    (void)state;
+    NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
+                  {"1.01 s>c A 5002 1002", "FIN_WAIT_2/CLOSING ack inferred=gap, "
+                                           "TIME_WAIT/CLOSING ack inferred=gap"},
+                  {"1.02 c>s A 1002 5002", "TIME_WAIT/TIME_WAIT ack"});
+}
+
 static void simultaneous_close(void **state) {
     (void)state;
     NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
@@ -294,6 +318,8 @@ int main(void) {
         cmocka_unit_test(fin_that_acknowledges_the_fin),
         cmocka_unit_test(half_close_by_the_client),
         cmocka_unit_test(half_close_by_the_server),
+        cmocka_unit_test(fins_repeated_at_once),
+        cmocka_unit_test(fin_missed_that_crossed),
         cmocka_unit_test(simultaneous_close),
         cmocka_unit_test(fin_behind_a_hole),
         cmocka_unit_test(fin_retransmitted_in_vain),
