@@ -35,10 +35,6 @@ static bool is_ipv6(unsigned number) {
     return (number & 1) != 0;
 }
 
-static bool is_nested(unsigned number) {
-    return (number & 0x0c) == 0x0c;
-}
-
 static uint8_t *put_u16(uint8_t *at, uint32_t value) {
     at[0] = (uint8_t)(value >> 8);
     at[1] = (uint8_t)value;
@@ -56,7 +52,7 @@ static uint8_t *put_ipv4(uint8_t *at, const struct model_piece *p, uint32_t roun
     at = put_u16(at, p->number >> 2);
     at = put_u16(at, (p->more ? 0x2000u : 0) | p->offset / 8);
     *at++ = 64;
-    *at++ = is_nested(p->number) ? IPIP : TCP;
+    *at++ = model_is_nested(p->number) ? IPIP : TCP;
     at = put_u16(at, 0);
     at = put_u32(at, round);
     return put_u32(at, 0x0a000001);
@@ -71,17 +67,10 @@ static uint8_t *put_ipv6(uint8_t *at, const struct model_piece *p, uint32_t roun
     memset(at, 0xfd, 32);
     put_u32(at, round);
     at += 32;
-    *at++ = is_nested(p->number) ? IPIP : TCP;
+    *at++ = model_is_nested(p->number) ? IPIP : TCP;
     *at++ = 0;
     at = put_u16(at, p->offset | p->more);
     return put_u32(at, p->number >> 2);
-}
-
-/* An IPv4 header of a first fragment, then octets as of any other datagram. */
-static uint8_t nested_octet(const struct model_piece *p, uint32_t at) {
-    const uint8_t header[20] = {0x45, 0, 0,  60, 0, p->number, 0x20, 0, 64, TCP,
-                                0,    0, 10, 0,  0, 2,         10,   0, 0,  3};
-    return at < sizeof header ? header[at] : model_octet(p->number, p->variant, at - 20);
 }
 
 /* The frame as captured, in a block of exactly its size, so that a read beyond it shows. */
@@ -97,9 +86,7 @@ static uint8_t *frame(const struct fuzz *f, const struct model_piece *p, struct 
         return NULL;
     memcpy(octets, head, headers);
     for (uint32_t i = 0; i < p->captured; i++)
-        octets[headers + i] = is_nested(p->number)
-                                  ? nested_octet(p, p->offset + i)
-                                  : model_octet(p->number, p->variant, p->offset + i);
+        octets[headers + i] = model_octet(p->number, p->variant, p->offset + i);
     *packet = (struct packet){.ts_ns = f->now_ns,
                               .data = octets,
                               .captured = headers + p->captured,
@@ -137,7 +124,7 @@ static void send(struct fuzz *f, const struct model_piece *p) {
     uint64_t newly = decode_datagrams_lost(f->decoder) - lost;
     assert(newly <= 4); /* history and the ring's oldest, for it and for what is nested in it */
     if (p->offset == 0 && !p->more) { /* no fragment at all */
-        if (!is_nested(p->number))
+        if (!model_is_nested(p->number))
             check_whole(p->number, p->length, p->captured, v, &s);
         return;
     }
@@ -146,7 +133,7 @@ static void send(struct fuzz *f, const struct model_piece *p) {
         assert(v == DECODE_FRAGMENT);
     else if (answer == MODEL_MALFORMED)
         assert(v == DECODE_MALFORMED);
-    else if (!is_nested(p->number))
+    else if (!model_is_nested(p->number))
         check_whole(p->number, model_length(g), model_front(g), v, &s);
 }
 

@@ -41,11 +41,28 @@ struct model_datagram {
 
 enum model_answer { MODEL_WAITS, MODEL_MALFORMED, MODEL_WHOLE };
 
+/* Does the datagram hold IP in IP? */
+static inline bool model_is_nested(unsigned number) {
+    return (number & 0x0c) == 0x0c;
+}
+
+/* The first 20 octets of a nested one: an IPv4 header of a first fragment. */
+static inline uint8_t model_nested_octet(unsigned number, uint32_t at) {
+    const uint8_t header[20] = {0x45, 0,  0, 60, 0, (uint8_t)number, 0x20, 0, 64, 6, 0, 0, 10, 0, 0,
+                                2,    10, 0, 0,  3};
+    return header[at];
+}
+
 /* An octet of datagram `number`: a TCP header whose ports are its own, then what the variant says.
  */
 static inline uint8_t model_octet(unsigned number, unsigned variant, uint32_t at) {
     const uint8_t header[14] = {
         0x80, (uint8_t)number, 0x40, (uint8_t)number, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, SEGMENT_ACK};
+    if (model_is_nested(number)) {
+        if (at < 20)
+            return model_nested_octet(number, at);
+        at -= 20;
+    }
     if (at < sizeof header)
         return header[at];
     return (uint8_t)(at * 7 + number + variant * 31);
