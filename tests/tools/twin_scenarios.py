@@ -23,7 +23,7 @@ FAMILIES = {
     "blind_handshake": [("blind_handshake", {}), ("orderly_handshake", {})],
     "close_wait_leak": [("close_wait_leak", {}), ("close_wait_leak", {"tcp_fin_timeout": 60})],
     "fin_lost": [("fin_lost", {})],
-    "fin_wait2_owner": [("fin_wait2_owner", {}), ("fin_wait2_owner", {"tcp_fin_timeout": 60})],
+    "fin_wait2_owner": [("fin_wait2_owner", {}), ("fin_wait2_owner", {"tcp_fin_timeout": 60}), ("fin_wait2_kept", {})],
     "keepalive_fail": [("keepalive_fail", {}), ("idle", {})],
     "midstream": [("midstream", {}), ("midstream_open", {})],
     "synrecv_held": [("synrecv_held", {}), ("syn_blackhole", {"tcp_syn_retries": 4})],
@@ -35,12 +35,12 @@ def register(scenarios):
     """Add this file's scripts to the yardstick's."""
     scenario, each, sleep = scenarios.scenario, scenarios.each, scenarios.sleep
 
-    @scenario(12, "blind_close with outages of any length, short ones as likely as long ones", netem={"delay": 0.02})
+    @scenario(24, "blind_close with outages of any length: half of those that have lasted so long last twice as long", netem={"delay": 0.02})
     async def blind_close_any(env):
         async def one(i):
             f = await env.pair(env.fam(i))
             await env.chat(f, 1)
-            kw = {"cport": f.wport(), "fam": f.fam, "stage": "post", "for": 0.15 * 40 ** env.r(i).random()}
+            kw = {"cport": f.wport(), "fam": f.fam, "stage": "post", "for": 0.2 / max(env.r(i).random(), 0.02)}
             if i % 3 == 0:
                 for d in ("c2s", "s2c"):
                     env.rule(dir=d, set=scenarios.FIN, skip=1, **kw)
@@ -61,6 +61,17 @@ def register(scenarios):
             await sleep(14)
         await each(env.size, one)
         await sleep(2)
+
+    @scenario(4, "half-closed connections whose process keeps them")
+    async def fin_wait2_kept(env):
+        async def one(i):
+            await sleep(env.r(i).uniform(0, 1))
+            f = await env.pair(env.fam(i))
+            await env.chat(f, 1)
+            f.c.shutdown(scenarios.socket.SHUT_WR)
+            await sleep(15)
+        await each(env.size, one)
+        await sleep(1)
 
     @scenario(10, "handshakes that arrive, followed by as long a silence as in blind_handshake", wire=True)
     async def orderly_handshake(env):
