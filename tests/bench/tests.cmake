@@ -1,7 +1,8 @@
 # The benchmark: tests/bench/run.py makes captures and times their reading; ctest only checks the counts, at a small scale.
 add_executable(spanwatch-bench-generate ${CMAKE_CURRENT_LIST_DIR}/generate.c ${CMAKE_CURRENT_LIST_DIR}/frames.c)
 add_executable(spanwatch-bench-pcap-loop ${CMAKE_CURRENT_LIST_DIR}/pcap_loop.c)
-foreach(program spanwatch-bench-generate spanwatch-bench-pcap-loop)
+add_executable(spanwatch-bench-send ${CMAKE_CURRENT_LIST_DIR}/send.c)
+foreach(program spanwatch-bench-generate spanwatch-bench-pcap-loop spanwatch-bench-send)
   target_link_libraries(${program} PRIVATE spanwatch_flags)
   target_compile_options(${program} PRIVATE -O2) # in every kind of build: the captures are large
 endforeach()

@@ -23,4 +23,9 @@ if(Python3_FOUND)
   add_test(NAME e2e_live_truth COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/live_truth.py
                                        --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_live_truth PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL TRUE)
+
+  add_test(NAME e2e_flood COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/flood.py
+                                  --spanwatch $<TARGET_FILE:spanwatch> --send $<TARGET_FILE:spanwatch-bench-send>
+                                  --max-flows 2000 --rate 10000)
+  set_tests_properties(e2e_flood PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 180 RUN_SERIAL TRUE)
 endif()
