@@ -16,7 +16,8 @@ enum event_type {
     EVENT_CONNECTION,
     EVENT_PICTURE,    /* a picture of all connections begins */
     EVENT_MEMBER,     /* one connection of it */
-    EVENT_PICTURE_END /* all members were given */
+    EVENT_PICTURE_END, /* all members were given */
+    EVENT_SIGNAL       /* what no change of state tells */
 };
 
 /* Which connection. Enough to compute `flow` (design 1.3), the Community ID and the service. */
@@ -31,13 +32,16 @@ struct event_flow {
         id; /* 0, or the `flow` that another run of the probe gave it: then not to be computed */
 };
 
-enum { EVENT_CLIENT, EVENT_SERVER }; /* index of per-side arrays */
+enum { EVENT_CLIENT, EVENT_SERVER, EVENT_NOBODY }; /* index of per-side arrays; whose doing it was */
 
 struct event_transition {
     uint8_t state[2]; /* of both sides after the change: enum tcp_state */
     uint8_t was[2];   /* before it; equal to state[] on a side that did not change */
     uint8_t cause;    /* enum tcp_cause */
     uint8_t inferred; /* enum tcp_inferred */
+    uint8_t by;       /* whose segment it was; EVENT_NOBODY of a timer */
+    bool retried;     /* of a handshake's step: a SYN or SYN-ACK had to be sent again */
+    uint64_t rtt_ns;  /* of a handshake's step: SYN to SYN-ACK, SYN-ACK to ACK; 0 is unknown */
 };
 
 enum event_end {
@@ -63,8 +67,17 @@ struct event_side {
     uint64_t rtt_ns;       /* smoothed (RFC 6298): tap to this side and back; 0 is unknown */
 };
 
+/* What passed since the last picture for a window of the alarms, by side. */
+struct event_fresh {
+    uint32_t packets[2];
+    uint32_t laden[2]; /* of them with payload */
+    uint32_t again[2]; /* of those, sent again */
+    bool unseen[2];    /* it acknowledged what the other side was not seen to send */
+};
+
 struct event_connection {
     struct event_side side[2];
+    struct event_fresh fresh;
     uint8_t state[2];
     uint8_t end; /* enum event_end */
     uint8_t
@@ -76,6 +89,8 @@ struct event_connection {
     uint64_t since_ns[2]; /* when each side entered its state */
     uint64_t handshake_server_rtt_ns, handshake_client_rtt_ns; /* 0 is unknown */
     uint64_t missed_bytes;
+    uint8_t reset_by;     /* of EVENT_END_RST: whose RST; else EVENT_NOBODY */
+    uint8_t reset_was[2]; /* the states that it found */
 };
 
 /*
@@ -92,14 +107,39 @@ struct event_picture {
     bool torn;       /* of the end: members were shed, the picture is not whole */
     uint32_t missed; /* of the begin: pictures left out while the one before was still given */
     uint64_t flows;  /* members that it has */
+    /* Of the tracker since its begin: segments, copies, segments with payload, acknowledgements of
+     * octets that never passed the tap, live connections that had to make room. */
+    uint64_t tcp, duplicates, laden, gaps, evicted;
 };
 
 struct event_member {
     uint64_t since_ns[2]; /* when each side entered its state */
     uint64_t last_ns;     /* of the last packet; may be later than the picture */
     uint8_t state[2];
+    /* Valid for EVENT_FOR_WINDOW: */
+    struct event_fresh fresh;
+    uint64_t zero_since_ns[2]; /* since when its window is closed; 0: it is not */
+    uint64_t vain_since_ns[2]; /* since when what it sends is not answered: data or probes */
+    uint8_t vain[2];           /* so often it sent it again; 0: it does not */
+
     uint8_t inferred; /* of the connection: the strongest reason met */
     uint8_t role_score;
+};
+
+enum event_signal_kind {
+    EVENT_SYN_AGAIN,  /* a SYN was sent again, once, and no SYN-ACK was seen */
+    EVENT_REPLY,      /* value_ns: last octet asked to first octet answered, less the way (a sample
+                         of them, where there are many) */
+    EVENT_ZERO_ENDED, /* a window is open again; value_ns: so long it was closed */
+    EVENT_ODD_RST,    /* a RST that its sender cannot have meant */
+    EVENT_ODD_SYN,    /* a SYN on a live connection that does not begin another */
+    EVENT_PROBE       /* a segment of no connection, with neither SYN, ACK nor RST */
+};
+
+struct event_signal {
+    uint8_t kind; /* enum event_signal_kind */
+    uint8_t by;   /* whose segment it was */
+    uint64_t value_ns;
 };
 
 struct event {
@@ -111,6 +151,7 @@ struct event {
         struct event_connection connection;
         struct event_picture picture;
         struct event_member member;
+        struct event_signal signal;
     };
 };
 

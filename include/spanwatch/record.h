@@ -5,6 +5,7 @@
 #ifndef SPANWATCH_RECORD_H
 #define SPANWATCH_RECORD_H
 
+#include "spanwatch/alarm.h"
 #include "spanwatch/cmdb.h"
 #include "spanwatch/decode.h"
 #include "spanwatch/event.h"
@@ -51,6 +52,23 @@ enum {
 size_t record_event_json(const struct record_context *c, const struct event *e, char *out);
 size_t record_stats_json(const struct record_context *c, const struct record_stats *s, char *out);
 size_t record_gap_json(const struct record_context *c, const struct record_gap *g, char *out);
+
+/*
+ * An alarm, of at most RECORD_ALARM_MAX octets. `context` has one element for each worker, by the
+ * upper half of a flow's scope (the lower half is the worker's decode_scope id).
+ */
+enum { RECORD_ALARM_MAX = 16384, RECORD_SUMMARY_MAX = 1024 };
+size_t record_alarm_json(const struct record_context *context, const struct alarm *a, char *out);
+
+/* One sentence for a person on call: what happens to whom, since when, how fast. NUL-terminated;
+ * returns its length. */
+size_t record_alarm_summary(const struct record_context *context, const struct alarm *a,
+                            char out[RECORD_SUMMARY_MAX]);
+
+/* "warning", "cleared", and the value's unit: "connections", "%". */
+const char *record_alarm_severity(enum alarm_severity severity);
+const char *record_alarm_status(enum alarm_status status);
+const char *record_alarm_unit(enum alarm_kind kind);
 
 /*
  * A snapshot, piece by piece: each call writes the next one to `out` of at least RECORD_MAX octets

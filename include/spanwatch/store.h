@@ -29,6 +29,9 @@ struct store_jsonl *store_jsonl_new(const struct record_context *c, int fd, cons
 void store_jsonl_event(void *jsonl, const struct event *e); /* an event_sink; ignores pictures */
 void store_jsonl_row(void *jsonl, const struct event *e);   /* an event_sink: rows of `read --at` */
 void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g);
+/* `context` as in record_alarm_json. */
+void store_jsonl_alarm(struct store_jsonl *j, const struct record_context *context,
+                       const struct alarm *a);
 void store_jsonl_stats(struct store_jsonl *j, const struct record_stats *s);
 /* Records from now on are of this context (live: each worker has a decoder of its own). */
 void store_jsonl_use(struct store_jsonl *j, const struct record_context *c);
@@ -62,6 +65,7 @@ struct store_report_input {
 };
 struct store_report *store_report_new(const struct record_context *c);
 void store_report_event(void *report, const struct event *e); /* an event_sink */
+void store_report_alarm(struct store_report *r, const struct alarm *a);
 /* `colour` uses ANSI escapes; `width` is the terminal's columns (80 when unknown). */
 int store_report_print(struct store_report *r, const struct store_report_input *in,
                        const struct record_stats *s, FILE *out, bool colour, unsigned width,

@@ -6,7 +6,9 @@
  */
 #include <stdlib.h>
 
-#include "cli.h"
+#include "alarms.h"
+
+#include "spanwatch/alarm.h"
 
 int cli_load_config(const struct cli_options *o, struct cli_config *config,
                     struct base_error *error) {
@@ -40,16 +42,9 @@ struct cmdb *cli_load_cmdb(const struct cli_options *o, struct base_error *error
 }
 
 int cli_check_files(const struct cli_options *o, struct base_error *error) {
-    const char *const paths[] = {o->alarms, o->allow};
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        struct config_document document;
-        if (paths[i] == NULL)
-            continue;
-        if (config_load(&document, paths[i], error) != 0)
-            return -1;
-        config_free(&document);
-    }
-    return 0;
+    struct alarm_rules *rules = cli_load_rules(o->alarms, o->allow, error);
+    alarm_rules_free(rules);
+    return rules != NULL ? 0 : -1;
 }
 
 struct listing {
@@ -86,10 +81,10 @@ static void print_services(const struct cli_options *o, const struct service_tab
             l.entries, known);
 }
 
-static void print_unused(const char *what, const char *path, FILE *out) {
+/* The rules were loaded without fault; what they say stands in them. */
+static void print_rules(const char *what, const char *path, FILE *out) {
     if (path != NULL)
-        fprintf(out, "%s: %s is a JSON object; what it says is used in later versions\n", what,
-                path);
+        fprintf(out, "%s: %s, in order\n", what, path);
 }
 
 int cli_check(const struct cli_options *o) {
@@ -113,8 +108,8 @@ int cli_check(const struct cli_options *o) {
         cli_config_print(&config, stdout);
         print_services(o, services, stdout);
         cli_print_cmdb(o, services, cmdb, stdout);
-        print_unused("alarms", o->alarms, stdout);
-        print_unused("allow", o->allow, stdout);
+        print_rules("alarms", o->alarms, stdout);
+        print_rules("allow", o->allow, stdout);
     } else {
         base_error_print(&error);
     }

@@ -12,6 +12,27 @@
 
 #include "read.h"
 
+/* The engine hears what the capture says of itself before it closes a window. */
+static void feed_alarms(struct read_job *job, const struct event *e) {
+    if (e->type == EVENT_PICTURE_END) {
+        struct record_stats s;
+        read_pipe_stats(&job->pipe, &s);
+        alarm_stats(job->alarms.engine,
+                    &(struct alarm_stats){.packets = s.packets,
+                                          .kernel_drops = s.kernel_drops,
+                                          .interface_drops = s.interface_drops});
+    }
+    cli_alarms_take(&job->alarms, 0, e);
+}
+
+static void take_alarm(void *read_job, const struct alarm *a) {
+    struct read_job *job = read_job;
+    if (job->lines != NULL)
+        store_jsonl_alarm(job->lines, &job->context, a);
+    if (job->report != NULL)
+        store_report_alarm(job->report, a);
+}
+
 /* The tracker's events, to whoever wants them. */
 static void take_event(void *read_job, const struct event *e) {
     struct read_job *job = read_job;
@@ -19,6 +40,8 @@ static void take_event(void *read_job, const struct event *e) {
         store_jsonl_event(job->lines, e);
     if (job->report != NULL)
         store_report_event(job->report, e);
+    if (job->alarms.engine != NULL)
+        feed_alarms(job, e);
     if (job->store != NULL)
         read_store_event(job->store, &job->context, e);
     if (!cli_snapshots_take(&job->snapshots, 0, e))
@@ -60,6 +83,10 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
         cli_snapshots_init(&job->snapshots, &job->context, 1, &job->config, error) != 0)
         return -1;
     p->path.pictures.for_snapshots = job->snapshots.maker != NULL;
+    if (cli_alarms_start(&job->alarms, &job->context, 1, job->config.max_flows, take_alarm, job,
+                         error) != 0)
+        return -1;
+    p->path.pictures.for_windows = true;
     p->path.pictures.at_once = true;
     if (read_pipe_start(p, &job->config, job->services, take_event, job, error) != 0)
         return -1;
@@ -77,6 +104,7 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
     s->transitions = at_end.transitions;
     s->connections = at_end.connections;
     s->snapshots = job->snapshots.count;
+    s->alarms = alarm_counters(job->alarms.engine)->messages;
     return 0;
 }
 
@@ -195,7 +223,7 @@ static int prepare(struct read_job *job, struct base_error *error) {
         snprintf(job->name, sizeof job->name, "%s", o->name);
     else
         cli_name_from_path(o->files[0], job->name);
-    if (cli_load_config(o, &job->config, error) != 0 || cli_check_files(o, error) != 0)
+    if (cli_load_config(o, &job->config, error) != 0 || cli_alarms_load(&job->alarms, o, error) != 0)
         return -1;
     if (o->filter != NULL && cli_filter_new(&filter, o->filter, error) != 0)
         return -1;
@@ -247,6 +275,7 @@ int cli_read(const struct cli_options *o) {
     read_store_free(job.store);
     cli_snapshots_fini(&job.snapshots);
     read_pipe_close(&job.pipe);
+    cli_alarms_fini(&job.alarms);
     cli_output_close(&job.output, NULL);
     service_free(job.services);
     cmdb_free(job.cmdb);

@@ -7,6 +7,7 @@
 #ifndef CLI_READ_H
 #define CLI_READ_H
 
+#include "alarms.h"
 #include "output.h"
 #include "pipe.h"
 #include "progress.h"
@@ -56,6 +57,7 @@ struct read_job {
     struct store_report *report; /* NULL: none */
     struct read_store *store;    /* NULL: none */
     struct cli_snapshots snapshots;
+    struct cli_alarms alarms;
     uint64_t gaps; /* gap records */
     struct record_stats stats;
 };

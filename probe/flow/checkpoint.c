@@ -43,7 +43,7 @@ static bool is_kept(const struct flow *f) {
 int flow_save(const struct flow_tracker *t, flow_write *write, void *context) {
     struct saved_head head = {.now_ns = t->now_ns,
                               .serial = t->serial,
-                              .data_segments = t->data_segments,
+                              .data_segments = flow_laden_lately(t),
                               .gaps = t->gaps};
     for (uint32_t i = 0; i < t->pool.top; i++)
         head.flows += is_kept(pool_at(&t->pool, i));
@@ -112,7 +112,7 @@ int flow_load(struct flow_tracker *t, flow_read *read, flow_scope *scope, void *
     if (!read(context, &head, sizeof head))
         return -1;
     t->serial = head.serial;
-    t->data_segments = head.data_segments;
+    t->laden_from = t->counters.laden - head.data_segments;
     t->gaps = head.gaps;
     clock_start(t, head.now_ns);
     for (uint64_t i = 0; i < head.flows; i++) {

@@ -76,7 +76,7 @@ void closes_note_silent(struct flow_tracker *t, struct flow *f, unsigned side) {
 bool closes_are_missed(const struct flow_tracker *t, const struct flow *f, unsigned side) {
     uint64_t service = service_hash(t, f, side);
     const struct closes_count *n = &t->closes.service[service % CLOSES_BUCKETS];
-    uint64_t lost = t->gaps, all = t->gaps + t->data_segments;
+    uint64_t lost = t->gaps, all = t->gaps + flow_laden_lately(t);
     if (n->service != service || all == 0)
         return false;
     /* silent / seen is at most SURE * (lost / all) squared */

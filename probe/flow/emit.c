@@ -25,7 +25,19 @@ void emit_identity(const struct flow_tracker *t, const struct flow *f, struct ev
     }
 }
 
-static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns,
+/* The round trip that a step of a handshake has completed. */
+static void note_handshake_step(const struct flow *f, unsigned client, struct event_transition *e) {
+    const struct tcp_detail *d = f->tcp.detail;
+    bool answered = e->state[EVENT_SERVER] == TCP_SYN_RECEIVED;
+    bool done = e->was[EVENT_SERVER] == TCP_SYN_RECEIVED;
+    bool restored = (f->flags & FLOW_RESTORED) != 0; /* that holds its identity there */
+    e->rtt_ns = answered ? (restored ? 0 : f->handshake_server_ns)
+                : done   ? f->handshake_client_ns
+                         : 0;
+    e->retried = e->rtt_ns != 0 && (d[client].tries > 0 || d[!client].tries > 0);
+}
+
+static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
                             const struct tcp_step *step) {
     unsigned client = flow_client(f);
     struct event e; /* not zeroed as a whole: a connection's part is ten times as large */
@@ -43,24 +55,26 @@ static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_
     bool unsure = (f->flags & FLOW_UNSURE) && step->inferred == TCP_PROVEN;
     e.transition.inferred = unsure ? TCP_INFERRED_GAP : step->inferred;
     restore_settle(t, f);
+    e.transition.by = by == FLOW_NOBODY ? EVENT_NOBODY : by == client ? EVENT_CLIENT : EVENT_SERVER;
+    note_handshake_step(f, client, &e.transition);
     t->counters.transitions++;
     t->sink(t->context, &e);
 }
 
-void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns,
+void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
                const struct tcp_step *step) {
     /* That TIME_WAIT ended by its timer is no doubt about the connection. */
     bool doubt = step->inferred != TCP_PROVEN && step->cause != TCP_CAUSE_TIMEOUT_TIME_WAIT;
     if (doubt && (f->inferred == TCP_PROVEN || step->inferred < f->inferred) && !t->at_end)
         f->inferred = step->inferred;
-    send_transition(t, f, ts_ns, step);
+    send_transition(t, f, ts_ns, by, step);
 }
 
 void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct moment *m) {
     struct tcp_step step = {.state = {m->state[0], m->state[1]},
                             .was = {m->state[0], m->state[1]},
                             .cause = TCP_CAUSE_ROLES};
-    send_transition(t, f, ts_ns, &step);
+    send_transition(t, f, ts_ns, FLOW_NOBODY, &step);
 }
 
 enum event_end emit_end_of(const struct flow *f) {
@@ -92,7 +106,7 @@ void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_n
     for (unsigned role = 0; role < 2; role++) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
         c->side[role] = (struct event_side){.bytes = tcp_bytes(&f->tcp, side),
-                                            .packets = f->tcp.end[side].packets,
+                                            .packets = tcp_packets(&f->tcp, side),
                                             .retransmits = f->retransmits[side],
                                             .out_of_order = f->out_of_order[side],
                                             .zero_windows = f->zero_windows[side],
@@ -108,6 +122,13 @@ void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_n
     c->handshake_server_rtt_ns = f->flags & FLOW_RESTORED ? 0 : f->handshake_server_ns;
     c->handshake_client_rtt_ns = f->handshake_client_ns;
     c->missed_bytes = f->missed_bytes;
+    signal_fresh(f, &c->fresh);
+    c->reset_by = EVENT_NOBODY;
+    if (end == EVENT_END_RST) {
+        c->reset_by = f->reset_by == client ? EVENT_CLIENT : EVENT_SERVER;
+        c->reset_was[EVENT_CLIENT] = f->reset_was[client];
+        c->reset_was[EVENT_SERVER] = f->reset_was[!client];
+    }
     zeek_history(&f->zeek, (int)client, c->history);
     const char *conn_state = zeek_conn_state(&f->zeek, (int)client);
     memcpy(c->conn_state, conn_state, strnlen(conn_state, sizeof c->conn_state - 1));

@@ -60,6 +60,12 @@ void flow_begin(struct flow_tracker *t, struct flow *f, const struct segment *s,
     memset(f->out_of_order, 0, sizeof f->out_of_order);
     memset(f->dup_acks, 0, sizeof f->dup_acks);
     memset(f->zero_windows, 0, sizeof f->zero_windows);
+    memset(f->ttl, 0, sizeof f->ttl);
+    memset(f->unseen, 0, sizeof f->unseen);
+    memset(f->zero_ns, 0, sizeof f->zero_ns);
+    memset(f->told_packets, 0, sizeof f->told_packets);
+    memset(f->told_laden, 0, sizeof f->told_laden);
+    memset(f->told_again, 0, sizeof f->told_again);
     f->role_score = f->inferred = f->last_cause = 0;
     f->zeek = (struct zeek_view){0};
     tcp_init(&f->tcp, s->ts_ns);
@@ -120,8 +126,11 @@ static void note_end(struct flow *f, const struct tcp_step *step, unsigned from)
     if (step->cause == TCP_CAUSE_ICMP ||
         (step->cause == TCP_CAUSE_RST && step->was[!from] == TCP_SYN_SENT))
         f->flags |= FLOW_REFUSED;
-    else if (step->cause == TCP_CAUSE_RST)
+    else if (step->cause == TCP_CAUSE_RST) {
         f->flags |= FLOW_RESET;
+        f->reset_by = (uint8_t)from;
+        memcpy(f->reset_was, step->was, sizeof f->reset_was);
+    }
 }
 
 void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, unsigned from,
@@ -131,7 +140,7 @@ void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, unsigne
         announce(t, f);
     for (unsigned i = 0; i < v->steps; i++) {
         note_end(f, &v->step[i], from);
-        emit_step(t, f, ts_ns, &v->step[i]);
+        emit_step(t, f, ts_ns, v->step[i].cause < TCP_CAUSE_ICMP ? from : FLOW_NOBODY, &v->step[i]);
     }
     bool over =
         v->steps > 0 && f->tcp.end[0].state == TCP_CLOSED && f->tcp.end[1].state == TCP_CLOSED;

@@ -49,8 +49,19 @@ static void send_frame(struct flow_tracker *t, enum event_type type, bool quiet)
     e.picture = (struct event_picture){.purpose = t->picture.purpose,
                                        .quiet = quiet,
                                        .missed = t->picture.missed,
-                                       .flows = t->counters.flows_open};
+                                       .flows = t->counters.flows_open,
+                                       .tcp = t->counters.tcp,
+                                       .duplicates = t->counters.duplicates,
+                                       .laden = t->counters.laden,
+                                       .gaps = t->counters.gaps,
+                                       .evicted = t->counters.flows_evicted};
     t->sink(t->context, &e);
+}
+
+static void note_vain(struct event_member *m, unsigned role, const struct tcp_detail *d) {
+    bool vain = d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE;
+    m->vain[role] = vain ? d->tries : 0;
+    m->vain_since_ns[role] = vain ? d->began_ns : 0;
 }
 
 void picture_give(struct flow_tracker *t, struct flow *f) {
@@ -69,6 +80,12 @@ void picture_give(struct flow_tracker *t, struct flow *f) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
         e.member.state[role] = f->tcp.end[side].state;
         e.member.since_ns[role] = f->tcp.detail[side].since_ns;
+        e.member.zero_since_ns[role] = f->zero_ns[side];
+        note_vain(&e.member, role, &f->tcp.detail[side]);
+    }
+    if (t->picture.purpose & EVENT_FOR_WINDOW) {
+        signal_fresh(f, &e.member.fresh);
+        signal_fresh_told(f);
     }
     t->sink(t->context, &e);
 }

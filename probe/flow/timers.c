@@ -43,7 +43,7 @@ void timers_convert(const struct flow_timers *in, struct tcp_timers *out) {
 void rules_of(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules) {
     rules->timers[0] = rules->timers[1] = &t->timers;
     rules->misses_closes = false;
-    rules->tap_loses = t->gaps >= GAPS_TELL && t->gaps * GAPS_RATIO > t->data_segments;
+    rules->tap_loses = t->gaps >= GAPS_TELL && t->gaps * GAPS_RATIO > flow_laden_lately(t);
     if (t->config.host_count == 0)
         return;
     for (unsigned side = 0; side < 2; side++) {

@@ -81,10 +81,12 @@ static struct zeek_segment view_of(const struct flow *f, unsigned from, const st
 /* How much of what was sent the tap misses, over the last hundred thousand segments or so. */
 static void note_quality(struct flow_tracker *t, const struct segment *s,
                          const struct tcp_verdict *v) {
-    t->gaps += (v->facts & TCP_FACT_GAP) != 0;
-    t->data_segments += s->payload > 0;
-    if (t->data_segments >= QUALITY_SEGMENTS) {
-        t->data_segments /= 2;
+    bool gap = (v->facts & TCP_FACT_GAP) != 0;
+    t->gaps += gap;
+    t->counters.gaps += gap;
+    t->counters.laden += s->payload > 0;
+    if (flow_laden_lately(t) >= QUALITY_SEGMENTS) {
+        t->laden_from = t->counters.laden - QUALITY_SEGMENTS / 2;
         t->gaps /= 2;
     }
 }
@@ -156,6 +158,15 @@ static void begin_another(struct flow_tracker *t, uint32_t index, const struct s
     replay(t, f, s, from, rules, v);
 }
 
+/* Octets of the client ask, octets of the server reply: the first of them gives a sample. */
+static inline void note_asking(struct flow_tracker *t, struct flow *f, const struct segment *s,
+                               unsigned from) {
+    if (from == flow_client(f))
+        f->flags |= FLOW_ASKED;
+    else if (f->flags & FLOW_ASKED)
+        signal_reply(t, f, s);
+}
+
 /* The short way: in order, nothing changes but the numbers. */
 static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct segment *s,
                           unsigned from) {
@@ -170,8 +181,20 @@ static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct s
         f->flags |= letter;
     }
     f->last_ns = s->ts_ns;
-    t->data_segments += s->payload > 0;
+    if (s->payload > 0) {
+        t->counters.laden++;
+        note_asking(t, f, s, from);
+    }
     return true;
+}
+
+/* The same off the short way: what was sent again is no measure (Karn). */
+static void note_late_asking(struct flow_tracker *t, struct flow *f, const struct segment *s,
+                             unsigned from, const struct tcp_verdict *v) {
+    if (v->facts & TCP_FACT_RETRANSMISSION)
+        f->flags &= ~(uint32_t)FLOW_ASKED;
+    else if (!(v->facts & (TCP_FACT_STRAY | TCP_FACT_OUT_OF_ORDER | TCP_FACT_KEEPALIVE)))
+        note_asking(t, f, s, from);
 }
 
 static void step(struct flow_tracker *t, uint32_t index, const struct segment *s, unsigned from) {
@@ -181,6 +204,8 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
     rules_of(t, f, &rules);
     picture_before_change(t, f);
     if (f->flags & FLOW_FINISHED) {
+        if (f->flags & FLOW_RESET)
+            signal_after_reset(t, f, from, s);
         if (!begins_anew(t, f, s, from)) {
             t->counters.stray++;
             return;
@@ -191,9 +216,11 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
         moment_take(f, &before);
         uint64_t handshake_ns = handshake_rtt(f, from, s);
         struct zeek_segment z = view_of(f, from, s);
+        struct signal_before odd;
+        signal_take_before(f, from, &odd);
         tcp_segment(&f->tcp, from, s, &rules, &v);
         if (v.facts & TCP_FACT_NEW_SYN) {
-            f->tcp.end[from].packets--;
+            tcp_uncount(&f->tcp, from, s->payload > 0);
             begin_another(t, index, s, from, &rules, &v);
         } else {
             zeek_take(&f->zeek, (int)from, &z);
@@ -202,6 +229,9 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
             if ((s->flags & SEGMENT_SYN) && !(v.facts & TCP_FACT_STRAY) &&
                 roles_improve(t, f, s, from) && (f->flags & FLOW_COUNTED))
                 emit_roles(t, f, s->ts_ns, &before);
+            signal_after(t, f, from, s, &v, &odd);
+            if (s->payload > 0)
+                note_late_asking(t, f, s, from, &v);
         }
     }
     f->last_ns = s->ts_ns;
@@ -251,6 +281,8 @@ static void take_segment(struct flow_tracker *t, const struct segment *s, const 
     if (index == FLOW_NONE) {
         if (is_stray(s)) {
             t->counters.stray++;
+            if (!(s->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)))
+                signal_stray(t, s);
             return;
         }
         index = flow_make(t, k, s);

@@ -49,7 +49,9 @@ enum flow_flag {
     FLOW_RESTORED = 0x2000, /* begun in another run of the program, which gave it restored_id */
     FLOW_UNSURE = 0x4000, /* restored, and nothing was seen of it since: what happened meanwhile is
                              not known, nor its scope */
-    FLOW_SILENT = 0x8000  /* counted as half closed and silent (closes.c) */
+    FLOW_SILENT = 0x8000, /* counted as half closed and silent (closes.c) */
+    FLOW_ASKED = 0x10000, /* the client has sent octets that the server has not replied to */
+    FLOW_ODD = 0x20000    /* its odd RST was told */
 };
 
 /* One connection. The first two lines are what each packet touches; the rest is for handshakes,
@@ -79,6 +81,11 @@ struct flow {
     uint16_t wheel_slot; /* WHEEL_OUT, WHEEL_DUE or the slot's number */
     uint8_t ordinal, role_score, inferred;
     uint8_t last_cause;
+    uint8_t reset_by, reset_was[2]; /* the side of the RST that ended it, and the states before */
+    uint8_t ttl[2];                 /* of its first segments; 0 is unknown */
+    bool unseen[2];                 /* event_fresh */
+    uint64_t zero_ns[2];            /* since when its window is closed */
+    uint32_t told_packets[2], told_laden[2], told_again[2]; /* by the last picture */
     struct zeek_view zeek;
 };
 
@@ -214,7 +221,10 @@ void closes_note_silent(struct flow_tracker *t, struct flow *f, unsigned side);
 bool closes_are_missed(const struct flow_tracker *t, const struct flow *f, unsigned side);
 
 /* ---- emit.c ---- */
-void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct tcp_step *step);
+enum { FLOW_NOBODY = 2 };
+/* `by`: the side whose segment it was; FLOW_NOBODY of a timer. */
+void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
+               const struct tcp_step *step);
 
 /* The states of a moment, by side: of now, or remembered while time runs on. */
 struct moment {
@@ -253,6 +263,29 @@ void picture_give(struct flow_tracker *t, struct flow *f);
  * scope. FLOW_NONE when there is none. */
 uint32_t restore_adopt(struct flow_tracker *t, const struct segment *s, const struct flow_key *k);
 
+/* ---- signals.c: what no change of state tells ---- */
+enum { SIGNAL_BUCKETS = 256, SIGNAL_MOST = 64 }; /* a second, for what strangers can repeat */
+struct signal_budget {
+    uint64_t second;
+    uint8_t given[SIGNAL_BUCKETS];
+};
+/* Taken before a segment is stepped. */
+struct signal_before {
+    uint8_t state[2];
+    uint8_t trying[2];
+    uint32_t nxt;
+};
+void signal_take_before(const struct flow *f, unsigned from, struct signal_before *b);
+void signal_after(struct flow_tracker *t, struct flow *f, unsigned from, const struct segment *s,
+                  const struct tcp_verdict *v, const struct signal_before *b);
+/* Something for a connection that a RST of this sender has ended. */
+void signal_after_reset(struct flow_tracker *t, struct flow *f, unsigned from,
+                        const struct segment *s);
+void signal_stray(struct flow_tracker *t, const struct segment *s);
+void signal_reply(struct flow_tracker *t, struct flow *f, const struct segment *s);
+void signal_fresh(const struct flow *f, struct event_fresh *fresh);
+void signal_fresh_told(struct flow *f);
+
 /* ---- tracker.c ---- */
 enum { LEAP_WITNESSES = 3 }; /* design 1.3: a leap is believed at the third in a row that agrees */
 
@@ -270,8 +303,9 @@ struct flow_tracker {
     struct flow_counters counters;
     struct tcp_timers timers;       /* for all hosts */
     struct tcp_timers *host_timers; /* config.hosts, converted */
-    uint64_t data_segments,
-        gaps; /* lately: what passed the tap, and what did not (halved now and then) */
+    uint64_t laden_from, gaps; /* lately: counters.laden beyond it, and what did not pass the tap
+                                  (halved now and then) */
+    struct signal_budget budget;
     uint64_t now_ns, leap_ns;
     uint64_t serial;
     unsigned leap_seen;                 /* witnesses in a row of a leap ahead */
@@ -291,6 +325,11 @@ static inline void restore_settle(struct flow_tracker *t, struct flow *f) {
 static inline void picture_before_change(struct flow_tracker *t, struct flow *f) {
     if (t->picture.making && (f->flags & FLOW_PICTURED) != t->picture.parity)
         picture_give(t, f);
+}
+
+/* Segments with payload of late: what gaps are compared with. */
+static inline uint64_t flow_laden_lately(const struct flow_tracker *t) {
+    return t->counters.laden - t->laden_from;
 }
 
 static inline unsigned flow_client(const struct flow *f) {

@@ -139,6 +139,16 @@ void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g) {
         j->used += record_gap_json(j->context, g, out);
 }
 
+void store_jsonl_alarm(struct store_jsonl *j, const struct record_context *context,
+                       const struct alarm *a) {
+    if (!(j->records & STORE_ALARMS))
+        return;
+    if (j->used > BUFFER_OCTETS - RECORD_ALARM_MAX)
+        flush(j, true);
+    if (j->fault == 0)
+        j->used += record_alarm_json(context, a, j->buffer + j->used);
+}
+
 void store_jsonl_stats(struct store_jsonl *j, const struct record_stats *s) {
     char *out = room_for(j, STORE_STATS);
     if (out != NULL)

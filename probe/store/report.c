@@ -150,6 +150,35 @@ void store_report_event(void *report, const struct event *e) {
         learn_lingering(r, e);
 }
 
+static struct report_alarm *find_alarm(struct store_report *r, uint64_t id) {
+    for (uint64_t i = 0; i < r->alarms && i < REPORT_ALARMS; i++)
+        if (r->alarm[i].id == id)
+            return &r->alarm[i];
+    return NULL;
+}
+
+/* Its sentence is that of its worst: what the end says is only that it is over. */
+void store_report_alarm(struct store_report *r, const struct alarm *a) {
+    char summary[RECORD_SUMMARY_MAX];
+    struct report_alarm *line = find_alarm(r, a->id);
+    if (a->status == ALARM_RAISED && line == NULL && r->alarms++ < REPORT_ALARMS)
+        line = &r->alarm[r->alarms - 1];
+    if (line == NULL)
+        return;
+    if (a->status == ALARM_CLEARED) {
+        line->ended_ns = a->ts_ns;
+        return;
+    }
+    record_alarm_summary(r->context, a, summary);
+    line->id = a->id;
+    line->kind = a->kind;
+    line->since_ns = a->since_ns;
+    line->doubtful = a->doubtful;
+    if (a->severity > line->severity)
+        line->severity = a->severity;
+    record_text_printable(summary, line->summary, sizeof line->summary);
+}
+
 void store_report_free(struct store_report *r) {
     if (r == NULL)
         return;

@@ -23,7 +23,18 @@ struct report_line {
     uint64_t ns; /* its RTT, or since when it stands so */
 };
 
+/* An alarm, by its last message. */
+enum { REPORT_ALARMS = 20 };
+struct report_alarm {
+    uint64_t id, since_ns, ended_ns; /* ended_ns: 0 while it is in force */
+    uint8_t kind, severity;
+    bool doubtful;
+    char summary[320];
+};
+
 struct store_report {
+    struct report_alarm alarm[REPORT_ALARMS];
+    uint64_t alarms; /* raised; those beyond the list's end are only counted */
     const struct record_context *context; /* borrowed */
     struct store_hosts hosts;
     struct store_pairs pairs;

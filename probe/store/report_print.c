@@ -334,6 +334,28 @@ static void print_lingering(const struct page *p, const struct store_top *top, c
     print_table(p, top->count, top->offered);
 }
 
+/* What an operator would have been told. */
+static void print_alarms(const struct page *p) {
+    const struct store_report *r = p->report;
+    struct store_line line;
+    if (r->alarms == 0)
+        return;
+    heading(p, "Alarms");
+    for (uint64_t i = 0; i < r->alarms && i < REPORT_ALARMS; i++) {
+        const struct report_alarm *a = &r->alarm[i];
+        store_line_begin(&line, p->out, p->width, record_alarm_severity(a->severity));
+        store_line_item(&line, "%s", alarm_kind_name(a->kind));
+        if (a->ended_ns != 0)
+            store_line_item(&line, "over after %s", store_span(a->ended_ns - a->since_ns).text);
+        else
+            store_line_item(&line, "in force at the end");
+        store_line_item(&line, "%s", a->summary);
+        store_line_end(&line);
+    }
+    if (r->alarms > REPORT_ALARMS)
+        fprintf(p->out, "  and %s more\n", store_count(r->alarms - REPORT_ALARMS).text);
+}
+
 /* Where this report's own bounds were met. */
 static void print_limits(const struct page *p) {
     const struct store_report *r = p->report;
@@ -372,6 +394,7 @@ int store_report_print(struct store_report *r, const struct store_report_input *
     print_tcp(p);
     print_ends(p);
     print_inferred(p);
+    print_alarms(p);
     print_pairs(p);
     print_slowest(p, EVENT_SERVER, "Slowest handshakes, server side (SYN to SYN-ACK)");
     print_slowest(p, EVENT_CLIENT, "Slowest handshakes, client side (SYN-ACK to ACK)");

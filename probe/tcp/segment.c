@@ -78,7 +78,7 @@ bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment 
         tcp_before(peer->nxt, s->ack) || tcp_before(peer->edge, s->seq) || s->window == 0 ||
         me->window == 0)
         return false;
-    me->packets++;
+    tcp_count(c, from, s->payload > 0);
     me->nxt = me->contiguous = end;
     me->acked = s->ack;
     me->window = s->window;
@@ -349,7 +349,7 @@ void tcp_segment(struct tcp_connection *c, unsigned from, const struct segment *
     v->facts = 0;
     v->missed = 0;
     v->steps = 0;
-    c->end[from].packets++;
+    tcp_count(c, from, s->payload > 0);
     struct machine m = {.c = c, .v = v, .s = s, .rules = rules, .now_ns = s->ts_ns, .from = from};
     bool odd = (s->flags & SEGMENT_SYN) && (s->flags & (SEGMENT_FIN | SEGMENT_RST));
     if (odd || bad_checksum(&m))

@@ -1,0 +1,215 @@
+/*
+ * engine: events in, counters; at the end of each window the detectors.
+ *
+ * A window ends with the picture at its end: when every source has given it whole. Where a picture
+ * was torn or left out, what is counted by pictures is unknown for that window, and only that
+ * which events count is judged.
+ */
+#include "engine.h"
+
+struct alarm_engine *alarm_new(const struct alarm_config *config) {
+    struct alarm_engine *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return NULL;
+    a->config = *config;
+    if (a->config.sources == 0)
+        a->config.sources = 1;
+    a->seq = config->first_seq != 0 ? config->first_seq : 1;
+    a->last_service = NONE;
+    a->drop_ratio = a->gap_ratio = a->one_sided_ratio = a->copy_ratio = NAN;
+    a->trouble = calloc(TROUBLE_SORTS, sizeof *a->trouble);
+    if (a->trouble == NULL || index_init(&a->service_names) != 0 ||
+        index_init(&a->endpoint_index) != 0 || index_init(&a->pair_index) != 0 ||
+        index_init(&a->client_index) != 0 || index_init(&a->entry_index) != 0 ||
+        index_init(&a->baselines.index) != 0) {
+        alarm_free(a);
+        return NULL;
+    }
+    alarm_use_rules(a, config->rules);
+    return a;
+}
+
+void alarm_free(struct alarm_engine *a) {
+    if (a == NULL)
+        return;
+    tables_fini(a);
+    baselines_fini(&a->baselines);
+    free(a);
+}
+
+void alarm_use_rules(struct alarm_engine *a, const struct alarm_rules *rules) {
+    a->rules = rules;
+    a->idle_limits = rules_limit_idle(rules);
+    a->least_silent_s = rules_least(rules, ALARM_CLIENT_SILENT, ALARM_RAISE);
+    for (int kind = 0; kind < ALARM_KINDS; kind++)
+        a->age_s[kind] =
+            rules_find(rules, (enum alarm_kind)kind, NULL, NULL)->number[ALARM_AGE];
+    for (uint32_t i = 0; i < a->entries; i++) /* the rule's name dies with the old rules */
+        if (a->entry[i].used && a->entry[i].active)
+            a->entry[i].last.rule =
+                rules_find(rules, (enum alarm_kind)a->entry[i].kind,
+                           service_word(a, a->entry[i].service),
+                           a->entry[i].client.family != 0 ? &a->entry[i].client : NULL)
+                    ->source;
+}
+
+void alarm_stats(struct alarm_engine *a, const struct alarm_stats *s) {
+    a->stats = *s;
+}
+
+const struct alarm_counters *alarm_counters(const struct alarm_engine *a) {
+    return &a->counters;
+}
+
+uint64_t alarm_memory(const struct alarm_engine *a) {
+    uint64_t octets = sizeof *a + TROUBLE_SORTS * sizeof *a->trouble +
+                      a->services_room * sizeof *a->service +
+                      a->endpoints_room * sizeof *a->endpoint + a->pairs_room * sizeof *a->pair +
+                      a->clients_room * sizeof *a->client + a->scans * sizeof **a->scan +
+                      a->port_maps * sizeof *a->port_map[0] + a->entries_room * sizeof *a->entry +
+                      a->baselines.count * sizeof **a->baselines.series +
+                      a->baselines.cells * sizeof(struct baseline_cell);
+    const struct alarm_index *indexes[] = {&a->service_names, &a->endpoint_index, &a->pair_index,
+                                           &a->client_index, &a->entry_index, &a->baselines.index};
+    for (size_t i = 0; i < sizeof indexes / sizeof indexes[0]; i++)
+        octets += (indexes[i]->mask + 1ull) * sizeof *indexes[i]->slot;
+    for (uint32_t i = 0; i < a->services; i++) {
+        for (int k = 0; k < 3; k++)
+            octets += a->service[i].latency[k] != NULL ? sizeof(struct histogram) : 0;
+        octets += a->service[i].closers != NULL ? sizeof(struct closers) : 0;
+    }
+    return octets;
+}
+
+/* ---- windows ---- */
+
+static void detect_service(struct alarm_engine *a, int64_t i) {
+    detect_half_open(a, i);
+    detect_refused(a, i);
+    detect_unreachable(a, i);
+    detect_abort(a, i);
+    detect_mass_close(a, i);
+    detect_forged(a, i);
+    detect_latency(a, i);
+    if (!a->whole)
+        return;
+    detect_leak(a, i);
+    detect_retrans(a, i);
+    detect_stall(a, i);
+    detect_drop(a, i);
+    detect_idle(a, i);
+}
+
+static void detect_pair(struct alarm_engine *a, struct pair *p) {
+    detect_timeout(a, p);
+    detect_ports(a, p);
+    detect_churn(a, p);
+    if (!a->whole)
+        return;
+    detect_silent(a, p);
+    detect_pair_retrans(a, p);
+}
+
+static void detect_client(struct alarm_engine *a, struct client *c) {
+    detect_scan(a, c);
+    detect_client_forged(a, c);
+    if (!a->whole)
+        return;
+    detect_client_leak(a, c);
+    detect_client_stall(a, c);
+    detect_dead(a, c);
+}
+
+/* The picture is what was; the gauges were kept by what changed. */
+static void set_gauges(struct alarm_engine *a) {
+    for (uint32_t i = 0; i < a->services && a->whole; i++) {
+        a->service[i].open = a->service[i].seen_open;
+        a->service[i].half_open = a->service[i].seen_half_open;
+    }
+}
+
+static void end_window(struct alarm_engine *a) {
+    a->now_ns = a->picture_ns;
+    a->picturing = false;
+    if (a->first_ns == 0)
+        a->first_ns = a->now_ns;
+    if (a->baselines.since_ns == 0)
+        a->baselines.since_ns = a->now_ns;
+    set_gauges(a);
+    detect_tap(a);
+    for (uint32_t i = 0; i < a->services; i++)
+        if (a->service[i].used)
+            detect_service(a, i);
+    for (uint32_t i = 0; i < a->pairs; i++)
+        if (a->pair[i].used)
+            detect_pair(a, &a->pair[i]);
+    for (uint32_t i = 0; i < a->clients; i++)
+        if (a->client[i].used)
+            detect_client(a, &a->client[i]);
+    detect_self(a);
+    alarm_settle(a);
+    tables_turn(a);
+    a->before = a->sum;
+    a->sum = (struct event_picture){0};
+    a->stats_before = a->stats;
+    a->window_ns = a->now_ns;
+}
+
+static void begin_picture(struct alarm_engine *a, const struct event *e) {
+    if (a->picturing && a->picture_ns == e->ts_ns)
+        return; /* another source's */
+    if (a->picturing) { /* some source never ended the one before */
+        a->whole = false;
+        end_window(a);
+    }
+    a->picturing = true;
+    a->whole = true;
+    a->picture_ns = e->ts_ns;
+    a->ended = 0;
+}
+
+static void end_picture(struct alarm_engine *a, const struct event *e) {
+    const struct event_picture *p = &e->picture;
+    if (!a->picturing || e->ts_ns != a->picture_ns)
+        return;
+    a->whole = a->whole && !p->torn;
+    a->sum.tcp += p->tcp;
+    a->sum.duplicates += p->duplicates;
+    a->sum.laden += p->laden;
+    a->sum.gaps += p->gaps;
+    a->sum.evicted += p->evicted;
+    a->sum.flows += p->flows;
+    if (++a->ended >= a->config.sources)
+        end_window(a);
+}
+
+void alarm_event(void *engine, const struct event *e) {
+    struct alarm_engine *a = engine;
+    if (e->ts_ns > a->now_ns)
+        a->now_ns = e->ts_ns;
+    switch (e->type) {
+    case EVENT_TRANSITION:
+        feed_transition(a, e);
+        return;
+    case EVENT_CONNECTION:
+        feed_connection(a, e);
+        return;
+    case EVENT_SIGNAL:
+        feed_signal(a, e);
+        return;
+    case EVENT_PICTURE:
+        if (e->picture.purpose & EVENT_FOR_WINDOW)
+            begin_picture(a, e);
+        return;
+    case EVENT_MEMBER:
+        if (a->picturing && e->ts_ns == a->picture_ns)
+            feed_member(a, e);
+        return;
+    case EVENT_PICTURE_END:
+        if (e->picture.purpose & EVENT_FOR_WINDOW)
+            end_picture(a, e);
+        return;
+    default:
+        return;
+    }
+}

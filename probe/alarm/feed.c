@@ -1,0 +1,521 @@
+/*
+ * feed: what an event counts, and for whom. No detector runs here, and nothing is judged.
+ *
+ * Gauges (half-open, open) follow the transitions; each picture sets them right. All else is
+ * counted in the window that goes on, and forgotten at its end (tables_turn).
+ */
+#include "engine.h"
+
+enum {
+    SILENT_SPAN_S = 33, /* older attempts say nothing of now: their clients may have gone */
+    BURST_S = 5         /* of mass_close */
+};
+
+static bool both_open(const uint8_t state[2]) {
+    return state[EVENT_CLIENT] == TCP_ESTABLISHED && state[EVENT_SERVER] == TCP_ESTABLISHED;
+}
+
+static bool is_allowed(const struct alarm_engine *a, const struct event_flow *f) {
+    struct base_addr client;
+    addr_of(f->family, f->client, &client);
+    return rules_allows(a->rules, &client);
+}
+
+static void time_of(struct service *s, enum latency which, uint64_t ns) {
+    if (s->latency[which] == NULL)
+        s->latency[which] = calloc(1, sizeof *s->latency[which]);
+    if (s->latency[which] != NULL)
+        histogram_add(s->latency[which], ns);
+}
+
+/* ---- transitions ---- */
+
+/* What was open when each of the last seconds began. */
+static void seconds_to(struct service *s, uint64_t second) {
+    if (second > s->second + SECOND_RING)
+        s->second = second - SECOND_RING;
+    while (s->second < second) {
+        s->second++;
+        s->second_open[s->second % SECOND_RING] = s->open > 0 ? (uint32_t)s->open : 0;
+        s->second_closed[s->second % SECOND_RING] = 0;
+    }
+}
+
+/* A close counts for each span of 5 s that it lies in, and that the connection was open before. */
+static void close_in_seconds(struct service *s, const struct event *e) {
+    uint64_t second = e->ts_ns / BASE_NS_PER_S, begun = e->flow.first_ns / BASE_NS_PER_S;
+    uint64_t from = second - (BURST_S - 1);
+    if (from <= begun)
+        from = begun + 1;
+    for (uint64_t at = from; at <= second; at++) {
+        uint32_t n = ++s->second_closed[at % SECOND_RING];
+        if (n <= s->burst_most)
+            continue;
+        s->burst_most = n;
+        s->burst_open = s->second_open[at % SECOND_RING];
+        s->burst_ns = at * BASE_NS_PER_S;
+    }
+}
+
+static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
+    struct service *s = &a->service[i];
+    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
+    seconds_to(s, e->ts_ns / BASE_NS_PER_S);
+    s->open -= s->open > 0;
+    if (e->transition.cause != TCP_CAUSE_FIN && e->transition.cause != TCP_CAUSE_RST)
+        return;
+    s->closes++;
+    s->minute_closes[0]++;
+    close_in_seconds(s, e);
+    mass_close_note(a, (uint32_t)i, e);
+    if (p == NULL)
+        return;
+    p->closed++;
+    p->short_lived += e->ts_ns - e->flow.first_ns <
+                      (uint64_t)(a->age_s[ALARM_CHURN] * (double)BASE_NS_PER_S);
+    ports_note(a, p, e->flow.client_port, e->ts_ns, false);
+}
+
+static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
+    struct service *s = &a->service[i];
+    bool seen = e->transition.was[EVENT_SERVER] == TCP_SYN_RECEIVED;
+    seconds_to(s, e->ts_ns / BASE_NS_PER_S);
+    s->open++;
+    if (s->closers != NULL)
+        mass_close_back(a, (uint32_t)i, e);
+    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, true, seen);
+    if (p == NULL)
+        return;
+    p->last_ns = e->ts_ns;
+    if (!seen && e->transition.inferred == TCP_INFERRED_MIDSTREAM)
+        return;
+    p->opened_ns = e->ts_ns;
+    p->opened++;
+    p->minute_opened[0]++;
+    ports_note(a, p, e->flow.client_port, e->ts_ns, true);
+}
+
+static void on_attempt(struct alarm_engine *a, struct service *s, const struct event *e) {
+    s->attempts_all++;
+    s->attempts += !is_allowed(a, &e->flow);
+}
+
+static void on_refused(struct alarm_engine *a, int64_t i, const struct event *e) {
+    struct service *s = &a->service[i];
+    s->refused_all++;
+    s->answered_ns = e->ts_ns;
+    if (is_allowed(a, &e->flow))
+        return;
+    s->refused++;
+    s->minute_refused[0]++;
+    trouble_note(a, TROUBLE_REFUSED, i, &e->flow, e->ts_ns);
+    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
+    if (p != NULL)
+        p->refused++;
+    scan_note(a, &e->flow, e->ts_ns, true);
+}
+
+static void note_timeout(struct alarm_engine *a, int64_t i, const struct event_flow *f,
+                         uint64_t ts_ns) {
+    struct pair *p = is_allowed(a, f) ? NULL : pair_of(a, f, (uint32_t)i, true, false);
+    if (p == NULL)
+        return;
+    p->timeouts++;
+    p->last_ns = ts_ns;
+    p->minute_timeouts[0] = (uint16_t)(p->minute_timeouts[0] + (p->minute_timeouts[0] < UINT16_MAX));
+    trouble_note(a, TROUBLE_SILENT, i, f, ts_ns);
+}
+
+/* How old an attempt was in the last picture. Those of the catalogue's age were counted there. */
+static bool was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s) {
+    return a->window_ns > f->first_ns &&
+           (double)(a->window_ns - f->first_ns) >= age_s * (double)BASE_NS_PER_S;
+}
+
+static void note_unreachable(struct service *s, const struct event_flow *f) {
+    struct base_addr client;
+    addr_of(f->family, f->client, &client);
+    if (s->icmp_first_ns == 0 || s->icmp_first_ns < s->answered_ns)
+        s->icmp_first_ns = f->first_ns;
+    if (f->first_ns > s->silent_last_ns)
+        s->silent_last_ns = f->first_ns;
+    if (s->icmp_client[0].family == 0)
+        s->icmp_client[0] = client;
+    else if (!addr_equal(&s->icmp_client[0], &client))
+        s->icmp_client[1] = client;
+}
+
+static void on_given_up(struct alarm_engine *a, int64_t i, const struct event *e) {
+    struct service *s = &a->service[i];
+    switch (e->transition.cause) {
+    case TCP_CAUSE_RST:
+        if (e->transition.by == EVENT_SERVER)
+            on_refused(a, i, e);
+        return;
+    case TCP_CAUSE_ICMP:
+        if (is_allowed(a, &e->flow))
+            return;
+        s->icmp++;
+        note_unreachable(s, &e->flow);
+        trouble_note(a, TROUBLE_SILENT, i, &e->flow, e->ts_ns);
+        scan_note(a, &e->flow, e->ts_ns, true);
+        return;
+    case TCP_CAUSE_TIMEOUT_SYN_SENT:
+    case TCP_CAUSE_SYN:
+        if (!was_counted(a, &e->flow, a->age_s[ALARM_CONNECT_TIMEOUT]) &&
+            e->transition.cause == TCP_CAUSE_TIMEOUT_SYN_SENT)
+            note_timeout(a, i, &e->flow, e->ts_ns);
+        return;
+    default:
+        return;
+    }
+}
+
+void feed_transition(struct alarm_engine *a, const struct event *e) {
+    const struct event_transition *t = &e->transition;
+    const uint8_t *was = t->was, *now = t->state;
+    if (t->cause == TCP_CAUSE_ROLES || t->cause == TCP_CAUSE_MOVED)
+        return; /* the next picture tells */
+    /* What no counter is about costs no look-up: the ends of what was closed before. */
+    bool server_moves = was[EVENT_SERVER] != now[EVENT_SERVER];
+    bool opening = was[EVENT_CLIENT] <= TCP_SYN_RECEIVED || was[EVENT_SERVER] <= TCP_SYN_RECEIVED;
+    bool was_open = both_open(was);
+    if (!opening && !was_open)
+        return;
+    int64_t i = service_of(a, &e->flow);
+    if (i == NONE)
+        return;
+    struct service *s = &a->service[i];
+    if (server_moves && was[EVENT_SERVER] == TCP_SYN_RECEIVED) {
+        s->half_open -= s->half_open > 0;
+        if (now[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)
+            time_of(s, LATENCY_CLIENT, t->rtt_ns);
+        if (now[EVENT_SERVER] == TCP_CLOSED && t->cause == TCP_CAUSE_RST &&
+            t->by == EVENT_CLIENT && !is_allowed(a, &e->flow))
+            scan_note(a, &e->flow, e->ts_ns, true);
+    }
+    if (server_moves && now[EVENT_SERVER] == TCP_SYN_RECEIVED) {
+        s->half_open++;
+        s->answered++;
+        if (t->rtt_ns != 0 && !t->retried)
+            time_of(s, LATENCY_SERVER, t->rtt_ns);
+        trouble_note(a, TROUBLE_HALF_OPEN, i, &e->flow, e->ts_ns);
+    }
+    if (server_moves && now[EVENT_SERVER] == TCP_ESTABLISHED &&
+        was[EVENT_SERVER] < TCP_ESTABLISHED) {
+        s->completed++;
+        s->answered_ns = e->ts_ns;
+    }
+    if (was[EVENT_CLIENT] == TCP_CLOSED && now[EVENT_CLIENT] == TCP_SYN_SENT)
+        on_attempt(a, s, e);
+    else if (was[EVENT_CLIENT] == TCP_SYN_SENT && now[EVENT_CLIENT] == TCP_CLOSED)
+        on_given_up(a, i, e);
+    if (was_open && !both_open(now))
+        on_close(a, i, e);
+    else if (!was_open && both_open(now))
+        on_open(a, i, e);
+}
+
+/* ---- connections ---- */
+
+static void count_fresh(struct alarm_engine *a, struct service *s, struct pair *p,
+                        const struct event_fresh *f) {
+    for (int role = 0; role < 2; role++) {
+        s->laden[role] += f->laden[role];
+        s->again[role] += f->again[role];
+    }
+    if (p != NULL) {
+        p->laden += f->laden[0] + f->laden[1];
+        p->again += f->again[0] + f->again[1];
+    }
+    if (f->packets[0] > 0 && f->packets[1] > 0)
+        a->two_sided[0]++;
+    else if ((f->packets[0] > 0 && f->unseen[0]) || (f->packets[1] > 0 && f->unseen[1]))
+        a->one_sided[0]++;
+}
+
+/* A RST of one who had not closed, on a connection that had carried something: a health check that
+ * opens and resets has not. */
+static void count_abort(struct alarm_engine *a, int64_t i, const struct event *e) {
+    const struct event_connection *c = &e->connection;
+    struct service *s = &a->service[i];
+    if (c->reset_was[EVENT_CLIENT] != TCP_ESTABLISHED &&
+        c->reset_was[EVENT_SERVER] != TCP_ESTABLISHED)
+        return;
+    bool carried = c->side[0].bytes > 0 || c->side[1].bytes > 0;
+    if (!carried && both_open(c->reset_was)) { /* it was counted among the closes */
+        s->closes -= s->closes > 0;
+        s->minute_closes[0] -= s->minute_closes[0] > 0;
+    }
+    if (!carried || c->reset_was[c->reset_by] != TCP_ESTABLISHED || is_allowed(a, &e->flow))
+        return;
+    s->aborts[c->reset_by]++;
+    s->minute_aborts[0][c->reset_by]++;
+    if (!both_open(c->reset_was)) { /* the peer's FIN had been counted, as the begin of a close */
+        s->minute_closes[0]++;
+        s->closes++;
+    }
+    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
+    if (p != NULL)
+        p->aborts++;
+    trouble_note(a, TROUBLE_ABORT, i, &e->flow, e->ts_ns);
+}
+
+void feed_connection(struct alarm_engine *a, const struct event *e) {
+    const struct event_connection *c = &e->connection;
+    const struct event_fresh *f = &c->fresh;
+    bool carried = c->side[0].bytes > 0 || c->side[1].bytes > 0;
+    if (c->end == EVENT_END_OPEN) /* of the end of a capture */
+        return;
+    bool handshake_only = !carried && c->end != EVENT_END_REFUSED && c->end != EVENT_END_TIMEOUT &&
+                          c->end != EVENT_END_EVICTED && c->role_score > 0;
+    if (c->end != EVENT_END_RST && !handshake_only && f->packets[0] == 0 && f->packets[1] == 0)
+        return;
+    int64_t i = service_of(a, &e->flow);
+    if (i == NONE)
+        return;
+    if (f->packets[0] > 0 || f->packets[1] > 0)
+        count_fresh(a, &a->service[i], pair_of(a, &e->flow, (uint32_t)i, false, false), f);
+    if (c->end == EVENT_END_RST && c->reset_by < EVENT_NOBODY)
+        count_abort(a, i, e);
+    if (handshake_only || carried)
+        scan_note(a, &e->flow, e->ts_ns, !carried);
+}
+
+/* ---- members of a picture ---- */
+
+static double age_s(const struct event *e, uint64_t since_ns) {
+    return e->ts_ns > since_ns ? (double)(e->ts_ns - since_ns) / (double)BASE_NS_PER_S : 0;
+}
+
+/* An attempt after the last one that was answered. */
+static void note_unanswered(struct service *s, const struct base_addr *client, uint64_t first_ns) {
+    s->silent++;
+    if (s->silent_first_ns == 0 || first_ns < s->silent_first_ns)
+        s->silent_first_ns = first_ns;
+    if (first_ns > s->silent_last_ns)
+        s->silent_last_ns = first_ns;
+    if (s->silent_client[0].family == 0)
+        s->silent_client[0] = *client;
+    else if (!addr_equal(&s->silent_client[0], client))
+        s->silent_client[1] = *client;
+}
+
+/* Its attempt has been silent: for whom that counts, once at each age. */
+static void member_silent(struct alarm_engine *a, int64_t i, const struct event *e) {
+    struct service *s = &a->service[i];
+    double age = age_s(e, e->flow.first_ns), silent = a->age_s[ALARM_SERVICE_UNREACHABLE];
+    struct base_addr client;
+    addr_of(e->flow.family, e->flow.client, &client);
+    if (age < silent || rules_allows(a->rules, &client))
+        return;
+    if (age < SILENT_SPAN_S && e->flow.first_ns > s->answered_ns)
+        note_unanswered(s, &client, e->flow.first_ns);
+    if (!was_counted(a, &e->flow, silent)) {
+        trouble_note(a, TROUBLE_SILENT, i, &e->flow, e->ts_ns);
+        scan_note(a, &e->flow, e->ts_ns, true);
+    }
+    if (age >= a->age_s[ALARM_CONNECT_TIMEOUT] &&
+        !was_counted(a, &e->flow, a->age_s[ALARM_CONNECT_TIMEOUT]))
+        note_timeout(a, i, &e->flow, e->ts_ns);
+}
+
+/* Its end may have passed while the tap missed packets. */
+static bool may_have_ended(const struct alarm_engine *a, const struct event *e) {
+    return a->gap_from_ns != 0 && e->member.last_ns < a->gap_from_ns;
+}
+
+/* One end waits for its process to close, and waits long. */
+static void member_half_closed(struct alarm_engine *a, int64_t i, struct pair *p,
+                               const struct event *e) {
+    const struct event_member *m = &e->member;
+    struct service *s = &a->service[i];
+    for (int role = 0; role < 2; role++) {
+        uint8_t other = m->state[!role];
+        if (m->state[role] != TCP_CLOSE_WAIT ||
+            age_s(e, m->since_ns[role]) < a->age_s[ALARM_CLOSE_WAIT_LEAK] || may_have_ended(a, e))
+            continue;
+        bool stuck = other == TCP_FIN_WAIT_2 || other == TCP_CLOSED;
+        uint64_t *oldest_ns = &s->oldest_ns;
+        struct client *c = client_of(a, e->flow.client, e->flow.family, true);
+        if (role == EVENT_SERVER) {
+            s->close_wait++;
+            trouble_note(a, TROUBLE_CLOSE_WAIT, i, &e->flow, e->ts_ns);
+            if (p != NULL)
+                p->close_wait++;
+            if (c != NULL)
+                c->fin_wait2 += stuck;
+        } else {
+            if (c != NULL) {
+                c->close_wait++;
+                oldest_ns = &c->oldest_ns;
+                trouble_note(a, TROUBLE_CLOSE_WAIT, i, &e->flow, e->ts_ns);
+            }
+            if (stuck) {
+                s->fin_wait2++;
+                trouble_note(a, TROUBLE_FIN_WAIT2, i, &e->flow, e->ts_ns);
+                if (p != NULL)
+                    p->fin_wait2++;
+            }
+        }
+        if (*oldest_ns == 0 || m->since_ns[role] < *oldest_ns)
+            *oldest_ns = m->since_ns[role];
+        if (c != NULL)
+            c->last_ns = e->ts_ns;
+    }
+}
+
+static void note_stall(struct alarm_engine *a, int64_t i, const struct event *e, unsigned role,
+                       uint64_t for_ns) {
+    struct service *s = &a->service[i];
+    if ((double)for_ns < rules_find(a->rules, ALARM_ZERO_WINDOW_STALL, s->name, NULL)
+                                 ->number[ALARM_RAISE] *
+                             (double)BASE_NS_PER_S)
+        return;
+    trouble_note(a, TROUBLE_STALLED, i, &e->flow, e->ts_ns);
+    if (role == EVENT_SERVER) {
+        s->stalled[role]++;
+        s->stalled_ns[role] = for_ns > s->stalled_ns[role] ? for_ns : s->stalled_ns[role];
+        return;
+    }
+    struct client *c = client_of(a, e->flow.client, e->flow.family, true);
+    if (c == NULL)
+        return;
+    c->stalled++;
+    c->stalled_ns = for_ns > c->stalled_ns ? for_ns : c->stalled_ns;
+    c->last_ns = e->ts_ns;
+}
+
+static bool can_read(uint8_t state) {
+    return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT_1 || state == TCP_FIN_WAIT_2;
+}
+
+/* What an end sends is not answered, or its window is closed. */
+static void member_stuck(struct alarm_engine *a, int64_t i, const struct event *e) {
+    const struct event_member *m = &e->member;
+    const struct alarm_rule *dead = NULL;
+    for (unsigned role = 0; role < 2; role++) {
+        if (m->zero_since_ns[role] != 0 && can_read(m->state[role]) && can_read(m->state[!role]))
+            note_stall(a, i, e, role, e->ts_ns - m->zero_since_ns[role]);
+        if (m->vain[role] == 0 || m->state[role] != TCP_ESTABLISHED)
+            continue;
+        if (dead == NULL)
+            dead = rules_find(a->rules, ALARM_IDLE_DEAD_PEER, a->service[i].name, NULL);
+        if (m->vain[role] < dead->number[ALARM_SAMPLES] ||
+            age_s(e, m->vain_since_ns[role]) < dead->number[ALARM_AGE])
+            continue;
+        struct client *c = client_of(a, e->flow.client, e->flow.family, true);
+        a->service[i].dead++;
+        trouble_note(a, TROUBLE_DEAD, i, &e->flow, e->ts_ns);
+        if (c == NULL)
+            continue;
+        c->dead++;
+        c->last_ns = e->ts_ns;
+        if (c->oldest_ns == 0 || m->vain_since_ns[role] < c->oldest_ns)
+            c->oldest_ns = m->vain_since_ns[role];
+    }
+}
+
+static void member_open(struct alarm_engine *a, int64_t i, struct pair *p, const struct event *e) {
+    struct service *s = &a->service[i];
+    s->seen_open++;
+    if (p != NULL) {
+        s->clients += p->established++ == 0;
+        p->last_ns = e->ts_ns;
+        if (p->ports != NULL)
+            ports_note(a, p, e->flow.client_port, e->ts_ns, false);
+    }
+    if (!a->idle_limits)
+        return;
+    double limit = rules_find(a->rules, ALARM_IDLE_LONG, s->name, NULL)->number[ALARM_AGE];
+    if (limit > 0 && age_s(e, e->member.last_ns) > limit) {
+        s->idle++;
+        trouble_note(a, TROUBLE_IDLE, i, &e->flow, e->ts_ns);
+        if (s->oldest_ns == 0 || e->member.last_ns < s->oldest_ns)
+            s->oldest_ns = e->member.last_ns;
+    }
+}
+
+static bool is_over(uint8_t state) {
+    return state == TCP_CLOSED || state == TCP_TIME_WAIT;
+}
+
+void feed_member(struct alarm_engine *a, const struct event *e) {
+    const struct event_member *m = &e->member;
+    const struct event_fresh *f = &m->fresh;
+    bool fresh = f->packets[0] > 0 || f->packets[1] > 0;
+    if (is_over(m->state[0]) && is_over(m->state[1]) && !fresh)
+        return;
+    int64_t i = service_of(a, &e->flow);
+    if (i == NONE)
+        return;
+    struct service *s = &a->service[i];
+    bool open = both_open(m->state), half_open = m->state[EVENT_SERVER] == TCP_SYN_RECEIVED;
+    bool silent = m->state[EVENT_CLIENT] == TCP_SYN_SENT && m->state[EVENT_SERVER] == TCP_CLOSED;
+    struct pair *p = half_open || silent
+                         ? NULL
+                         : pair_of(a, &e->flow, (uint32_t)i, open, m->inferred == TCP_PROVEN);
+    s->members++;
+    if (fresh)
+        count_fresh(a, s, p, f);
+    if (fresh && (f->again[0] > 0 || f->again[1] > 0))
+        trouble_note(a, TROUBLE_AGAIN, i, &e->flow, e->ts_ns);
+    if (half_open) {
+        s->seen_half_open++;
+        return;
+    }
+    if (silent) {
+        member_silent(a, i, e);
+        return;
+    }
+    if (open)
+        member_open(a, i, p, e);
+    else
+        member_half_closed(a, i, p, e);
+    member_stuck(a, i, e);
+}
+
+/* ---- signals ---- */
+
+void feed_signal(struct alarm_engine *a, const struct event *e) {
+    const struct event_signal *g = &e->signal;
+    if (g->kind == EVENT_PROBE) {
+        scan_note(a, &e->flow, e->ts_ns, true);
+        return;
+    }
+    int64_t i = service_of(a, &e->flow);
+    if (i == NONE)
+        return;
+    struct service *s = &a->service[i];
+    struct client *c;
+    switch (g->kind) {
+    case EVENT_SYN_AGAIN:
+        if (is_allowed(a, &e->flow))
+            return;
+        s->syn_again++;
+        trouble_note(a, TROUBLE_SILENT, i, &e->flow, e->ts_ns);
+        return;
+    case EVENT_REPLY:
+        time_of(s, LATENCY_REPLY, g->value_ns);
+        return;
+    case EVENT_ZERO_ENDED:
+        note_stall(a, i, e, g->by, g->value_ns);
+        return;
+    case EVENT_ODD_RST:
+        s->odd_rst++;
+        s->minute_odd[0]++;
+        trouble_note(a, TROUBLE_ODD_RST, i, &e->flow, e->ts_ns);
+        return;
+    case EVENT_ODD_SYN:
+        c = client_of(a, e->flow.client, e->flow.family, true);
+        trouble_note(a, TROUBLE_ODD_SYN, i, &e->flow, e->ts_ns);
+        if (c == NULL)
+            return;
+        c->odd_syn++;
+        c->minute_odd[0]++;
+        c->last_ns = e->ts_ns;
+        return;
+    default:
+        return;
+    }
+}

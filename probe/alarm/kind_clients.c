@@ -1,0 +1,135 @@
+/*
+ * client_drop: many clients of a service are gone. Different clients with an ESTABLISHED connection
+ * in the picture, against the baseline of that number. Raised below `raise` % of the median less
+ * `factor` MAD, where the median is at least `samples`; quiet above `clear` % of it.
+ *
+ * client_silent: a client that is there in nearly every hour is not. Present: a connection open in
+ * the picture, or opened in the window. Habitual: seen for a day or longer, and present in `ratio` %
+ * of those hours (of the last week). Raised when it is absent for longer than `raise` seconds and
+ * `factor` times its longest absence of the last seven days on which it was seen; cleared when it is
+ * seen. Time in which the tap was silent or missed too much does not count.
+ */
+#include "engine.h"
+
+#define HOUR_NS (3600 * BASE_NS_PER_S)
+
+enum { LEARN_CLIENTS_FROM = 5, DAY_HOURS = 24, FORGET_DAYS = 7 };
+
+void detect_drop(struct alarm_engine *a, int64_t i) {
+    const struct service *s = &a->service[i];
+    struct judgement j;
+    double median = NAN, mad;
+    struct baseline *b =
+        service_series(a, i, SERIES_CLIENTS, s->clients >= LEARN_CLIENTS_FROM);
+    bool active = alarm_is_active(a, ALARM_CLIENT_DROP, i, NULL);
+    if (b == NULL || !judgement_begin(a, &j, ALARM_CLIENT_DROP, i, NULL))
+        return;
+    bool known = baseline_get(a, b, &median, &mad) && median >= rule_of(&j, ALARM_SAMPLES);
+    if (!engine_doubts(a) && !active)
+        baseline_add(a, b, s->clients);
+    if (!known && !active)
+        return;
+    j.value = s->clients;
+    j.raise = median * rule_of(&j, ALARM_RAISE) / 100 - rule_of(&j, ALARM_FACTOR) * mad;
+    j.clear = median * rule_of(&j, ALARM_CLEAR) / 100;
+    j.baseline = median;
+    j.samples = s->clients;
+    j.thin = engine_doubts(a) || !known;
+    j.level = s->clients < j.raise   ? LEVEL_WARNING
+              : s->clients > j.clear ? LEVEL_QUIET
+                                     : LEVEL_BETWEEN;
+    j.detail.count = s->clients;
+    alarm_judge(a, &j);
+}
+
+/* ---- client_silent ---- */
+
+static bool bit(const uint8_t *bits, uint32_t n) {
+    return (bits[n / 8] >> (n % 8) & 1) != 0;
+}
+
+static void set_bit(uint8_t *bits, uint32_t n, bool on) {
+    bits[n / 8] = (uint8_t)(on ? bits[n / 8] | 1u << (n % 8) : bits[n / 8] & ~(1u << (n % 8)));
+}
+
+/* Time by a clock that stands still while the tap does not work. */
+static uint64_t worked_ns(const struct alarm_engine *a) {
+    return a->now_ns - a->silent_ns;
+}
+
+static void note_gap(const struct alarm_engine *a, struct pair *p, uint64_t gap_ns) {
+    uint32_t day = (uint32_t)(a->now_ns / HOUR_NS / DAY_HOURS), at = day % FORGET_DAYS;
+    uint32_t gap_s = (uint32_t)(gap_ns / BASE_NS_PER_S);
+    if (p->gap_day[at] != day) {
+        p->gap_day[at] = day;
+        p->gap_s[at] = 0;
+    }
+    if (gap_s > p->gap_s[at])
+        p->gap_s[at] = gap_s;
+}
+
+static uint32_t hour_now(const struct alarm_engine *a) {
+    return (uint32_t)(a->now_ns / HOUR_NS);
+}
+
+/* It is here: its hour is marked, those since it was seen last are not. */
+static void note_present(const struct alarm_engine *a, struct pair *p) {
+    uint32_t hour = hour_now(a);
+    uint32_t absent = p->last_hour != 0 && hour > p->last_hour ? hour - p->last_hour - 1 : 0;
+    for (uint32_t i = 1; i <= absent && i <= WEEK_HOURS; i++)
+        set_bit(p->hours, (hour - i) % WEEK_HOURS, false);
+    set_bit(p->hours, hour % WEEK_HOURS, true);
+    p->last_hour = hour;
+    if (p->present_ns != 0 && !p->silent && worked_ns(a) > p->present_ns)
+        note_gap(a, p, worked_ns(a) - p->present_ns);
+    p->present_ns = worked_ns(a);
+}
+
+static double presence(const struct pair *p) {
+    uint32_t hours = p->last_hour - p->first_hour + 1, n = 0;
+    if (hours > WEEK_HOURS)
+        hours = WEEK_HOURS;
+    for (uint32_t i = 0; i < hours; i++)
+        n += bit(p->hours, (p->last_hour - i) % WEEK_HOURS);
+    return 100.0 * n / hours;
+}
+
+static uint32_t usual_gap(const struct pair *p) {
+    uint32_t most = 0;
+    for (int i = 0; i < FORGET_DAYS; i++)
+        most = p->gap_s[i] > most ? p->gap_s[i] : most;
+    return most;
+}
+
+void detect_silent(struct alarm_engine *a, struct pair *p) {
+    struct judgement j;
+    bool here = p->established > 0 || p->opened > 0 || p->closed > 0;
+    double hours = a->config.history_hours > 0 ? a->config.history_hours : DAY_HOURS;
+    if (here)
+        note_present(a, p);
+    if (!p->proven || p->present_ns == 0 || (!p->silent && here))
+        return;
+    double absent_s = (double)(worked_ns(a) - p->present_ns) / (double)BASE_NS_PER_S;
+    if (!p->silent && absent_s < a->least_silent_s)
+        return;
+    if (rules_allows(a->rules, &p->client) ||
+        !judgement_begin(a, &j, ALARM_CLIENT_SILENT, p->service, &p->client))
+        return;
+    double gap_s = usual_gap(p);
+    j.value = absent_s;
+    j.raise = fmax(rule_of(&j, ALARM_RAISE), rule_of(&j, ALARM_FACTOR) * gap_s);
+    j.clear = 0;
+    j.baseline = gap_s;
+    j.samples = 1;
+    j.since_ns = p->last_ns;
+    j.reason = ALARM_RETURNED;
+    j.thin = engine_doubts(a) && !here;
+    bool habitual = p->last_hour - p->first_hour + 1 >= (uint32_t)hours &&
+                    presence(p) >= rule_of(&j, ALARM_RATIO);
+    bool gone_for_good = absent_s > FORGET_DAYS * DAY_HOURS * 3600.0;
+    j.level = !here && habitual && absent_s > j.raise ? LEVEL_WARNING : LEVEL_BETWEEN;
+    j.over = here || gone_for_good;
+    j.detail.age_s = absent_s;
+    alarm_judge(a, &j);
+    p->silent = alarm_is_active(a, ALARM_CLIENT_SILENT, p->service, &p->client);
+}

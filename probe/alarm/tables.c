@@ -1,0 +1,417 @@
+/*
+ * tables: services, their endpoints, clients, pairs (a client by a service), and the last
+ * connections of each sort of trouble.
+ *
+ * Each table is a dense array with an index over it, and a cap. At the cap a hand goes round and
+ * takes what is of least use: of pairs those without a handshake make room for each other, so that
+ * a flood of addresses displaces nobody who was there.
+ */
+#include "engine.h"
+
+enum {
+    FIRST_ROOM = 64,
+    IDLE_S = 900, /* an unconfigured service or a client that was silent for so long may go */
+    LOOK = 64     /* entries that the hand looks at before it gives up */
+};
+
+static int make_room(void *array, uint32_t *room, uint32_t most, size_t size) {
+    uint32_t fresh = *room ? *room * 2 : FIRST_ROOM;
+    void **at = array;
+    if (fresh > most)
+        fresh = most;
+    char *grown = reallocarray(*at, fresh, size);
+    if (grown == NULL)
+        return -1;
+    memset(grown + *room * size, 0, (fresh - *room) * size);
+    *at = grown;
+    *room = fresh;
+    return 0;
+}
+
+static void pair_drop(struct alarm_engine *a, uint32_t i);
+
+/* ---- services ---- */
+
+static void service_clean(struct service *s) {
+    for (int i = 0; i < 3; i++)
+        free(s->latency[i]);
+    free(s->closers);
+    *s = (struct service){0};
+}
+
+static void endpoint_drop(struct alarm_engine *a, uint32_t i) {
+    index_remove(&a->endpoint_index, a->endpoint[i].tag, i);
+    a->endpoint[i].used = false;
+}
+
+static bool service_may_go(const struct alarm_engine *a, uint32_t i, bool pressed) {
+    const struct service *s = &a->service[i];
+    uint64_t idle_ns = a->now_ns > s->last_ns ? a->now_ns - s->last_ns : 0;
+    if (!s->used || s->configured || s->seen_open > 0 || s->open > 0)
+        return false;
+    if (!pressed && idle_ns < IDLE_S * BASE_NS_PER_S)
+        return false;
+    for (uint32_t e = 0; e < a->entries; e++)
+        if (a->entry[e].used && a->entry[e].service == i)
+            return false;
+    return true;
+}
+
+static void service_drop(struct alarm_engine *a, uint32_t i) {
+    uint32_t e = a->service[i].endpoint;
+    for (uint32_t p = 0; p < a->pairs && a->service[i].pairs > 0; p++)
+        if (a->pair[p].used && a->pair[p].service == i)
+            pair_drop(a, p);
+    if (a->endpoint[e].used && a->endpoint[e].service == i)
+        endpoint_drop(a, e);
+    service_clean(&a->service[i]);
+    a->last_service = NONE;
+}
+
+static int64_t service_slot(struct alarm_engine *a) {
+    if (a->services < MOST_SERVICES) {
+        if (a->services == a->services_room &&
+            make_room(&a->service, &a->services_room, MOST_SERVICES, sizeof *a->service) != 0)
+            return NONE;
+        return a->services++;
+    }
+    for (int n = 0; n < LOOK; n++) {
+        uint32_t i = a->services_hand++ % a->services;
+        if (!a->service[i].used)
+            return i;
+        if (service_may_go(a, i, true)) {
+            service_drop(a, i);
+            return i;
+        }
+    }
+    a->counters.services_full++;
+    return NONE;
+}
+
+static int64_t service_named(struct alarm_engine *a, const char *name) {
+    uint32_t tag = index_hash(name, strlen(name), 0), at = tag;
+    for (int64_t i; (i = index_next(&a->service_names, tag, &at)) != NONE;)
+        if (strcmp(a->service[i].name, name) == 0)
+            return i;
+    return NONE;
+}
+
+static int64_t service_make(struct alarm_engine *a, const struct event_flow *f) {
+    const char *name =
+        a->config.service != NULL ? a->config.service(a->config.service_context, f) : NULL;
+    int64_t i = name != NULL ? service_named(a, name) : NONE;
+    if (i != NONE) {
+        a->service[i].server.family = 0; /* more than one */
+        return i;
+    }
+    i = service_slot(a);
+    if (i == NONE)
+        return NONE;
+    struct service *s = &a->service[i];
+    *s = (struct service){.used = true, .configured = name != NULL, .name = name};
+    addr_of(f->family, f->server, &s->server);
+    s->port = f->server_port;
+    s->scope = f->scope;
+    s->last_ns = a->now_ns;
+    if (name != NULL) {
+        s->tag = index_hash(name, strlen(name), 0);
+        index_insert(&a->service_names, s->tag, (uint32_t)i);
+    }
+    return i;
+}
+
+static int64_t endpoint_slot(struct alarm_engine *a) {
+    if (a->endpoints < MOST_ENDPOINTS) {
+        if (a->endpoints == a->endpoints_room &&
+            make_room(&a->endpoint, &a->endpoints_room, MOST_ENDPOINTS, sizeof *a->endpoint) != 0)
+            return NONE;
+        return a->endpoints++;
+    }
+    for (int n = 0; n < LOOK; n++) {
+        uint32_t i = a->endpoints_hand++ % a->endpoints;
+        if (!a->endpoint[i].used)
+            return i;
+        if (a->service[a->endpoint[i].service].open > 0)
+            continue; /* it would only be looked up again */
+        endpoint_drop(a, i);
+        return i;
+    }
+    a->counters.services_full++;
+    return NONE;
+}
+
+static bool is_server(const struct endpoint *e, const struct event_flow *f) {
+    return e->port == f->server_port && e->scope == f->scope && e->addr.family == f->family &&
+           memcmp(e->addr.octet, f->server, 16) == 0;
+}
+
+static int64_t endpoint_service(struct alarm_engine *a, const struct event_flow *f) {
+    uint32_t tag = index_hash(f->server, f->family == 6 ? 16 : 8, f->server_port ^ f->scope << 16);
+    uint32_t at = tag;
+    for (int64_t i; (i = index_next(&a->endpoint_index, tag, &at)) != NONE;)
+        if (is_server(&a->endpoint[i], f))
+            return a->endpoint[i].service;
+    int64_t i = endpoint_slot(a), s = i != NONE ? service_make(a, f) : NONE;
+    if (s == NONE || index_insert(&a->endpoint_index, tag, (uint32_t)i) != 0)
+        return NONE;
+    struct endpoint *e = &a->endpoint[i];
+    *e = (struct endpoint){.used = true,
+                           .port = f->server_port,
+                           .scope = f->scope,
+                           .service = (uint32_t)s,
+                           .tag = tag};
+    addr_of(f->family, f->server, &e->addr);
+    a->service[s].endpoint = (uint32_t)i;
+    return s;
+}
+
+int64_t service_of(struct alarm_engine *a, const struct event_flow *f) {
+    const struct event_flow *l = &a->last_server;
+    if (a->last_service != NONE && l->server_port == f->server_port && l->scope == f->scope &&
+        l->family == f->family && memcmp(l->server, f->server, 16) == 0)
+        return a->last_service;
+    a->last_service = endpoint_service(a, f);
+    memcpy(a->last_server.server, f->server, 16);
+    a->last_server.server_port = f->server_port;
+    a->last_server.scope = f->scope;
+    a->last_server.family = f->family;
+    if (a->last_service != NONE)
+        a->service[a->last_service].last_ns = a->now_ns;
+    return a->last_service;
+}
+
+const char *service_word(const struct alarm_engine *a, int64_t service) {
+    return service == NONE ? NULL : a->service[service].name;
+}
+
+void alarm_services_changed(struct alarm_engine *a) {
+    /* Names are borrowed: what bears one begins anew, and so do its alarms. */
+    for (uint32_t e = 0; e < a->entries; e++)
+        if (a->entry[e].used && !a->entry[e].active && a->entry[e].service != NONE) {
+            index_remove(&a->entry_index, a->entry[e].tag, e);
+            a->entry[e].used = false;
+        }
+    for (uint32_t e = 0; e < a->endpoints; e++)
+        if (a->endpoint[e].used)
+            endpoint_drop(a, e);
+    a->last_service = NONE;
+}
+
+/* ---- pairs ---- */
+
+static void pair_drop(struct alarm_engine *a, uint32_t i) {
+    struct pair *p = &a->pair[i];
+    ports_forget(p);
+    index_remove(&a->pair_index, p->tag, i);
+    a->unproven -= !p->proven;
+    a->service[p->service].pairs--;
+    *p = (struct pair){0};
+}
+
+/* Of those without a handshake one in eight of the table may be; of others the one that was silent
+ * for longest among some. */
+static int64_t pair_slot(struct alarm_engine *a, bool proven) {
+    bool crowded = !proven && a->unproven >= MOST_PAIRS / 8;
+    if (a->pairs < MOST_PAIRS && !crowded) {
+        if (a->pairs == a->pairs_room &&
+            make_room(&a->pair, &a->pairs_room, MOST_PAIRS, sizeof *a->pair) != 0)
+            return NONE;
+        return a->pairs++;
+    }
+    int64_t victim = NONE;
+    for (int n = 0; n < LOOK && a->pairs > 0; n++) {
+        uint32_t i = a->pairs_hand++ % a->pairs;
+        struct pair *p = &a->pair[i];
+        if (!p->used && !crowded)
+            return i;
+        if (!p->used || p->established > 0 || (p->proven && !proven))
+            continue;
+        if (!p->proven) {
+            victim = i;
+            break;
+        }
+        if (victim == NONE || p->last_ns < a->pair[victim].last_ns)
+            victim = i;
+    }
+    if (victim == NONE)
+        a->counters.pairs_full++;
+    else
+        pair_drop(a, (uint32_t)victim);
+    return victim;
+}
+
+struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_t service,
+                     bool make, bool proven) {
+    uint32_t tag = index_hash(f->client, f->family == 6 ? 16 : 8, service + 1), at = tag;
+    for (int64_t i; (i = index_next(&a->pair_index, tag, &at)) != NONE;) {
+        struct pair *p = &a->pair[i];
+        if (p->service != service || p->client.family != f->family ||
+            memcmp(p->client.octet, f->client, 16) != 0)
+            continue;
+        if (proven && !p->proven) {
+            p->proven = true;
+            a->unproven--;
+        }
+        return p;
+    }
+    int64_t i = make ? pair_slot(a, proven) : NONE;
+    if (i == NONE || index_insert(&a->pair_index, tag, (uint32_t)i) != 0)
+        return NULL;
+    struct pair *p = &a->pair[i];
+    *p = (struct pair){.used = true,
+                       .proven = proven,
+                       .service = service,
+                       .tag = tag,
+                       .first_ns = a->now_ns,
+                       .last_ns = a->now_ns};
+    addr_of(f->family, f->client, &p->client);
+    p->first_hour = (uint32_t)(a->now_ns / BASE_NS_PER_S / 3600);
+    a->unproven += !proven;
+    a->service[service].pairs++;
+    return p;
+}
+
+/* ---- clients ---- */
+
+static void client_drop(struct alarm_engine *a, uint32_t i) {
+    scan_forget(&a->client[i]);
+    index_remove(&a->client_index, a->client[i].tag, i);
+    a->client[i] = (struct client){0};
+}
+
+static int64_t client_slot(struct alarm_engine *a) {
+    if (a->clients < MOST_CLIENTS) {
+        if (a->clients == a->clients_room &&
+            make_room(&a->client, &a->clients_room, MOST_CLIENTS, sizeof *a->client) != 0)
+            return NONE;
+        return a->clients++;
+    }
+    int64_t victim = NONE;
+    for (int n = 0; n < LOOK; n++) {
+        uint32_t i = a->clients_hand++ % a->clients;
+        const struct client *c = &a->client[i];
+        if (!c->used)
+            return i;
+        if (c->scan == NULL && c->dead == 0 && c->stalled == 0 &&
+            (victim == NONE || c->last_ns < a->client[victim].last_ns))
+            victim = i;
+    }
+    if (victim == NONE)
+        a->counters.clients_full++;
+    else
+        client_drop(a, (uint32_t)victim);
+    return victim;
+}
+
+struct client *client_of(struct alarm_engine *a, const uint8_t addr[16], uint8_t family,
+                         bool make) {
+    uint32_t tag = index_hash(addr, family == 6 ? 16 : 8, 0), at = tag;
+    for (int64_t i; (i = index_next(&a->client_index, tag, &at)) != NONE;)
+        if (a->client[i].addr.family == family && memcmp(a->client[i].addr.octet, addr, 16) == 0)
+            return &a->client[i];
+    int64_t i = make ? client_slot(a) : NONE;
+    if (i == NONE || index_insert(&a->client_index, tag, (uint32_t)i) != 0)
+        return NULL;
+    struct client *c = &a->client[i];
+    *c = (struct client){.used = true, .tag = tag, .last_ns = a->now_ns};
+    addr_of(family, addr, &c->addr);
+    return c;
+}
+
+/* ---- trouble ---- */
+
+void trouble_note(struct alarm_engine *a, enum trouble t, int64_t service,
+                  const struct event_flow *f, uint64_t ts_ns) {
+    struct troubles *r = &a->trouble[t];
+    uint32_t at = r->next++ % TROUBLE_RING;
+    r->flow[at] = *f;
+    r->ts_ns[at] = ts_ns;
+    r->service[at] = (uint32_t)service;
+}
+
+/* ---- a window is over ---- */
+
+static void turn_service(struct service *s) {
+    s->answered_before = s->answered;
+    s->attempts = s->answered = s->completed = s->refused = s->icmp = s->syn_again = s->closes = 0;
+    s->refused_all = s->attempts_all = 0;
+    s->aborts[0] = s->aborts[1] = s->odd_rst = 0;
+    s->members = s->seen_half_open = s->seen_open = s->silent = s->clients = s->dead = s->idle = 0;
+    s->close_wait = s->fin_wait2 = 0;
+    s->silent_first_ns = s->oldest_ns = 0;
+    memset(s->silent_client, 0, sizeof s->silent_client);
+    memset(s->icmp_client, 0, sizeof s->icmp_client);
+    memset(s->stalled, 0, sizeof s->stalled);
+    memset(s->stalled_ns, 0, sizeof s->stalled_ns);
+    memset(s->laden, 0, sizeof s->laden);
+    memset(s->again, 0, sizeof s->again);
+    minute_turn(s->leak);
+    s->burst_most = s->burst_open = 0;
+    minute_turn(s->minute_closes);
+    minute_turn(s->minute_odd);
+    minute_turn(s->minute_refused);
+    memmove(s->minute_aborts[1], s->minute_aborts[0],
+            (MINUTE_WINDOWS - 1) * sizeof s->minute_aborts[0]);
+    s->minute_aborts[0][0] = s->minute_aborts[0][1] = 0;
+    for (int i = 0; i < 3; i++)
+        if (s->latency[i] != NULL)
+            histogram_turn(s->latency[i]);
+}
+
+static void turn_client(struct alarm_engine *a, uint32_t i) {
+    struct client *c = &a->client[i];
+    minute_turn(c->minute_odd);
+    minute_turn(c->leak);
+    c->close_wait = c->fin_wait2 = c->dead = c->stalled = c->odd_syn = 0;
+    c->stalled_ns = c->oldest_ns = 0;
+    if (engine_ago(a, c->last_ns) > IDLE_S * BASE_NS_PER_S)
+        client_drop(a, i);
+}
+
+void tables_turn(struct alarm_engine *a) {
+    for (uint32_t i = 0; i < a->services; i++) {
+        if (!a->service[i].used)
+            continue;
+        turn_service(&a->service[i]);
+        if (a->services > MOST_SERVICES / 2 && service_may_go(a, i, false))
+            service_drop(a, i);
+    }
+    for (uint32_t i = 0; i < a->pairs; i++) {
+        struct pair *p = &a->pair[i];
+        if (!p->used)
+            continue;
+        p->opened = p->closed = p->short_lived = p->refused = p->timeouts = p->aborts = 0;
+        p->established = p->open = p->half_open = p->close_wait = p->fin_wait2 = 0;
+        p->laden = p->again = p->stalled = 0;
+        minute_turn(p->minute_opened);
+        memmove(p->minute_timeouts + 1, p->minute_timeouts,
+                (MINUTE_WINDOWS - 1) * sizeof p->minute_timeouts[0]);
+        p->minute_timeouts[0] = 0;
+        if (!p->proven && engine_ago(a, p->last_ns) > IDLE_S * BASE_NS_PER_S)
+            pair_drop(a, i);
+    }
+    for (uint32_t i = 0; i < a->clients; i++)
+        if (a->client[i].used)
+            turn_client(a, i);
+}
+
+void tables_fini(struct alarm_engine *a) {
+    for (uint32_t i = 0; i < a->services; i++)
+        service_clean(&a->service[i]);
+    for (uint32_t i = 0; i < a->scans; i++)
+        free(a->scan[i]);
+    for (uint32_t i = 0; i < a->port_maps; i++)
+        free(a->port_map[i]);
+    free(a->service);
+    free(a->endpoint);
+    free(a->pair);
+    free(a->client);
+    free(a->scan);
+    free(a->entry);
+    free(a->trouble);
+    index_fini(&a->service_names);
+    index_fini(&a->endpoint_index);
+    index_fini(&a->pair_index);
+    index_fini(&a->client_index);
+    index_fini(&a->entry_index);
+}

@@ -1,0 +1,84 @@
+/*
+ * The alarms of a run: what the engine needs from the other rooms.
+ *
+ * Input: options, events. Output: alarm messages to the verb's sink. A scope is a number of its
+ * worker's decoder: the worker's number goes into its upper half, so that two of them cannot be
+ * taken for each other, and record can tell them apart.
+ */
+#include "alarms.h"
+
+#include "spanwatch/alarm.h"
+
+#include <string.h>
+
+int cli_alarms_load(struct cli_alarms *a, const struct cli_options *o, struct base_error *error) {
+    *a = (struct cli_alarms){.options = o};
+    a->rules = cli_load_rules(o->alarms, o->allow, error);
+    return a->rules != NULL ? 0 : -1;
+}
+
+static const char *name_of(void *alarms, const struct event_flow *f) {
+    const struct cli_alarms *a = alarms;
+    const struct record_context *c = &a->context[f->scope >> 16];
+    const struct decode_scope *layers = decode_scope(c->decoder, f->scope & UINT16_MAX);
+    struct base_addr server = {.family = f->family};
+    int vlan = -1;
+    memcpy(server.octet, f->server, sizeof server.octet);
+    for (unsigned i = 0; i < layers->layers; i++) /* the innermost VLAN decides */
+        if (layers->layer[i].kind == DECODE_LAYER_VLAN)
+            vlan = (int)layers->layer[i].id;
+    return service_configured(c->services, &server, f->server_port, vlan);
+}
+
+int cli_alarms_start(struct cli_alarms *a, const struct record_context *context, unsigned sources,
+                     uint64_t max_flows, alarm_sink *sink, void *sink_context,
+                     struct base_error *error) {
+    struct alarm_config config = {.rules = a->rules,
+                                  .service = name_of,
+                                  .service_context = a,
+                                  .sink = sink,
+                                  .context = sink_context,
+                                  .sources = sources,
+                                  .max_flows = max_flows};
+    a->context = context;
+    a->engine = alarm_new(&config);
+    return a->engine != NULL ? 0 : base_error_set(error, "alarms", "out of memory");
+}
+
+void cli_alarms_take(struct cli_alarms *a, size_t source, const struct event *e) {
+    if (a->engine == NULL)
+        return;
+    if (source == 0 || e->flow.scope == 0) {
+        alarm_event(a->engine, e);
+        return;
+    }
+    struct event own = *e;
+    own.flow.scope |= (uint32_t)source << 16;
+    alarm_event(a->engine, &own);
+}
+
+int cli_alarms_reload(struct cli_alarms *a, struct base_error *error) {
+    struct alarm_rules *fresh = cli_load_rules(a->options->alarms, a->options->allow, error);
+    if (fresh == NULL)
+        return -1;
+    alarm_rules_free(a->fresh);
+    a->fresh = fresh;
+    return 0;
+}
+
+void cli_alarms_use(struct cli_alarms *a) {
+    if (a->fresh == NULL)
+        return;
+    if (a->engine != NULL)
+        alarm_use_rules(a->engine, a->fresh);
+    alarm_rules_free(a->rules);
+    a->rules = a->fresh;
+    a->fresh = NULL;
+}
+
+void cli_alarms_fini(struct cli_alarms *a) {
+    alarm_free(a->engine);
+    alarm_rules_free(a->rules);
+    alarm_rules_free(a->fresh);
+    *a = (struct cli_alarms){0};
+}

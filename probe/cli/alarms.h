@@ -1,0 +1,40 @@
+/*
+ * The alarms of a run: rules loaded, engine fed, messages handed on. Shared by read and probe.
+ *
+ * Owner: the verb's thread; the struct is the caller's.
+ */
+#ifndef CLI_ALARMS_H
+#define CLI_ALARMS_H
+
+#include "cli.h"
+
+struct cli_alarms {
+    struct alarm_engine *engine; /* NULL: none */
+    struct alarm_rules *rules, *fresh;
+    const struct record_context *context; /* one a worker */
+    const struct cli_options *options;
+};
+
+/* Load the rules; nothing else is touched yet. -1 with `error`; cli_alarms_fini after either. */
+int cli_alarms_load(struct cli_alarms *a, const struct cli_options *o, struct base_error *error);
+
+/* Begin: messages go to `sink`. `context` has one element for each of `sources` workers. */
+int cli_alarms_start(struct cli_alarms *a, const struct record_context *context, unsigned sources,
+                     uint64_t max_flows, alarm_sink *sink, void *sink_context,
+                     struct base_error *error);
+
+/* An event of worker `source`. */
+void cli_alarms_take(struct cli_alarms *a, size_t source, const struct event *e);
+
+/* A reload: the rules that cli_alarms_load left out of force come in, when those of the services
+ * are there too. */
+int cli_alarms_reload(struct cli_alarms *a, struct base_error *error);
+void cli_alarms_use(struct cli_alarms *a);
+
+void cli_alarms_fini(struct cli_alarms *a);
+
+/* alarm_rules.c: the rules of --alarms and --allow (NULL: none). NULL with `error`. */
+struct alarm_rules *cli_load_rules(const char *alarms, const char *allow,
+                                   struct base_error *error);
+
+#endif

@@ -1,0 +1,191 @@
+/*
+ * signals: what no change of state tells and alarms want to know (event.h, EVENT_SIGNAL), and what
+ * passed since the last picture.
+ *
+ * Called off the short way only, but for replies. What strangers can repeat at will is bounded: so
+ * many a second for each bucket of addresses; samples are enough there.
+ */
+#include "tracker.h"
+
+#include <string.h>
+
+enum { TTL_STEPS = 5 }; /* routes change by a few hops; a forger sits elsewhere */
+
+static bool may_tell(struct signal_budget *b, uint64_t now_ns, uint32_t key) {
+    uint64_t second = now_ns / BASE_NS_PER_S;
+    uint8_t *given = &b->given[(key * 2654435761u) >> 24]; /* Knuth: multiplicative hashing */
+    if (b->second != second) {
+        b->second = second;
+        memset(b->given, 0, sizeof b->given);
+    }
+    if (*given >= SIGNAL_MOST)
+        return false;
+    ++*given;
+    return true;
+}
+
+static void send(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, unsigned from,
+                 enum event_signal_kind kind, uint64_t value_ns) {
+    struct event e; /* not zeroed as a whole: see send_transition */
+    e.ts_ns = ts_ns;
+    e.type = EVENT_SIGNAL;
+    emit_identity(t, f, &e.flow);
+    e.signal = (struct event_signal){.kind = (uint8_t)kind,
+                                     .by = from == flow_client(f) ? EVENT_CLIENT : EVENT_SERVER,
+                                     .value_ns = value_ns};
+    t->sink(t->context, &e);
+}
+
+/* An odd RST, once a connection and second at most: what repeats it says nothing new. */
+static void tell_odd_rst(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned from) {
+    if (may_tell(&t->budget, ts_ns, f->addr[from]))
+        send(t, f, ts_ns, from, EVENT_ODD_RST, 0);
+}
+
+void signal_take_before(const struct flow *f, unsigned from, struct signal_before *b) {
+    for (unsigned side = 0; side < 2; side++) {
+        b->state[side] = f->tcp.end[side].state;
+        b->trying[side] = f->tcp.detail[side].trying;
+    }
+    b->nxt = f->tcp.end[from].nxt;
+}
+
+static bool is_open(const uint8_t state[2]) {
+    return state[0] == TCP_ESTABLISHED && state[1] == TCP_ESTABLISHED;
+}
+
+static bool from_elsewhere(const struct flow *f, unsigned from, const struct segment *s) {
+    int usual = f->ttl[from], steps = usual - s->ttl;
+    return usual != 0 && (steps > TTL_STEPS || steps < -TTL_STEPS);
+}
+
+/*
+ * A RST on an open connection: of another distance than its sender, or where its receiver's kernel
+ * drops it without an answer. One in the window, which the receiver challenges (RFC 5961 section
+ * 3.2), is odd once the receiver has spoken and the connection goes on.
+ */
+static void look_at_rst(struct flow_tracker *t, struct flow *f, unsigned from,
+                        const struct segment *s, const struct tcp_verdict *v,
+                        const struct signal_before *b) {
+    bool stray = (v->facts & TCP_FACT_STRAY) != 0;
+    bool doubted = f->tcp.detail[from].trying == TCP_TRY_RST;
+    bool far = from_elsewhere(f, from, s);
+    if (!is_open(b->state))
+        return;
+    if (far || (stray && !doubted)) {
+        f->flags |= FLOW_ODD;
+        tell_odd_rst(t, f, s->ts_ns, from);
+    } else {
+        f->flags &= ~(uint32_t)FLOW_ODD;
+    }
+}
+
+static void look_at_doubt(struct flow_tracker *t, struct flow *f, unsigned from,
+                          const struct segment *s, const struct signal_before *b) {
+    for (unsigned side = 0; side < 2; side++)
+        if (b->trying[side] == TCP_TRY_RST && f->tcp.detail[side].trying != TCP_TRY_RST &&
+            is_open(b->state) && f->tcp.end[side].state == TCP_ESTABLISHED) {
+            if (!(f->flags & FLOW_ODD))
+                tell_odd_rst(t, f, s->ts_ns, side);
+            f->flags |= FLOW_ODD;
+        }
+    (void)from;
+}
+
+static void look_at_window(struct flow_tracker *t, struct flow *f, unsigned from,
+                           const struct segment *s, const struct tcp_verdict *v) {
+    if (v->facts & TCP_FACT_ZERO_WINDOW) {
+        f->zero_ns[from] = s->ts_ns;
+    } else if (f->zero_ns[from] != 0 && f->tcp.end[from].window != 0) {
+        send(t, f, s->ts_ns, from, EVENT_ZERO_ENDED, s->ts_ns - f->zero_ns[from]);
+        f->zero_ns[from] = 0;
+    }
+}
+
+void signal_after(struct flow_tracker *t, struct flow *f, unsigned from, const struct segment *s,
+                  const struct tcp_verdict *v, const struct signal_before *b) {
+    const struct tcp_detail *d = &f->tcp.detail[from];
+    bool syn = (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN;
+    if (v->facts & TCP_FACT_GAP)
+        f->unseen[from] = true;
+    if (s->flags & SEGMENT_RST) {
+        look_at_rst(t, f, from, s, v, b);
+        return;
+    }
+    if (f->ttl[from] == 0)
+        f->ttl[from] = s->ttl;
+    look_at_doubt(t, f, from, s, b);
+    look_at_window(t, f, from, s, v);
+    if (!syn)
+        return;
+    if (d->trying == TCP_TRY_SYN && d->tries == 1 && f->tcp.end[!from].state == TCP_CLOSED &&
+        !(f->tcp.end[!from].flags & TCP_SEEN))
+        send(t, f, s->ts_ns, from, EVENT_SYN_AGAIN, 0);
+    if ((v->facts & TCP_FACT_STRAY) && d->other && is_open(b->state) &&
+        may_tell(&t->budget, s->ts_ns, f->addr[from]))
+        send(t, f, s->ts_ns, from, EVENT_ODD_SYN, 0);
+}
+
+void signal_after_reset(struct flow_tracker *t, struct flow *f, unsigned from,
+                        const struct segment *s) {
+    if (from != f->reset_by || s->payload == 0 || (s->flags & (SEGMENT_SYN | SEGMENT_RST)) ||
+        tcp_before(s->seq, f->tcp.end[from].nxt) || !is_open(f->reset_was))
+        return;
+    if (!(f->flags & FLOW_ODD))
+        tell_odd_rst(t, f, s->ts_ns, from);
+    f->flags |= FLOW_ODD;
+}
+
+void signal_stray(struct flow_tracker *t, const struct segment *s) {
+    struct event e = {.ts_ns = s->ts_ns, .type = EVENT_SIGNAL};
+    size_t octets = s->family == 6 ? 16 : 4;
+    uint32_t key;
+    memcpy(&key, s->src + octets - 4, sizeof key);
+    if (!may_tell(&t->budget, s->ts_ns, key))
+        return;
+    e.flow = (struct event_flow){.family = s->family,
+                                 .client_port = s->src_port,
+                                 .server_port = s->dst_port,
+                                 .scope = s->scope,
+                                 .first_ns = s->ts_ns};
+    memcpy(e.flow.client, s->src, octets);
+    memcpy(e.flow.server, s->dst, octets);
+    e.signal = (struct event_signal){.kind = EVENT_PROBE, .by = EVENT_CLIENT};
+    t->sink(t->context, &e);
+}
+
+/* The client's last octets passed when the segment that is timed did (tcp: timed_us); the way from
+ * the tap to the server and back is not the server's doing. */
+void signal_reply(struct flow_tracker *t, struct flow *f, const struct segment *s) {
+    unsigned client = flow_client(f);
+    const struct tcp_endpoint *asked = &f->tcp.end[client];
+    uint32_t took_us = (uint32_t)(s->ts_ns / 1000) - asked->timed_us,
+             way_us = f->tcp.end[!client].rtt_us;
+    f->flags &= ~(uint32_t)FLOW_ASKED;
+    if (!may_tell(&t->budget, s->ts_ns, f->addr[!client] ^ f->port[!client]))
+        return;
+    send(t, f, s->ts_ns, !client, EVENT_REPLY,
+         took_us > way_us ? (uint64_t)(took_us - way_us) * 1000 : 0);
+}
+
+void signal_fresh(const struct flow *f, struct event_fresh *fresh) {
+    unsigned client = flow_client(f);
+    for (unsigned role = 0; role < 2; role++) {
+        unsigned side = role == EVENT_CLIENT ? client : !client;
+        const struct tcp_endpoint *me = &f->tcp.end[side], *peer = &f->tcp.end[!side];
+        fresh->packets[role] = tcp_packets(&f->tcp, side) - f->told_packets[side];
+        fresh->laden[role] = tcp_laden(&f->tcp, side) - f->told_laden[side];
+        fresh->again[role] = f->retransmits[side] - f->told_again[side];
+        fresh->unseen[role] = f->unseen[side] || f->tcp.detail[side].ahead_kind == TCP_AHEAD_ACK ||
+                              ((me->flags & TCP_ACKING) && !(peer->flags & TCP_SEEN));
+    }
+}
+
+void signal_fresh_told(struct flow *f) {
+    for (unsigned side = 0; side < 2; side++) {
+        f->told_packets[side] = tcp_packets(&f->tcp, side);
+        f->told_laden[side] = tcp_laden(&f->tcp, side);
+        f->told_again[side] = f->retransmits[side];
+        f->unseen[side] = false;
+    }
+}
