@@ -167,8 +167,8 @@ typedef void alarm_sink(void *context, const struct alarm *a);
 
 /* ---- the engine ---- */
 
-/* The configured name of a flow's server, NULL for none; it must live as long as the engine, or
- * until alarm_services_changed. */
+/* The configured name of a flow's server, NULL for none. Asked once an endpoint, until
+ * alarm_services_changed. */
 typedef const char *alarm_service_name(void *context, const struct event_flow *f);
 
 struct alarm_config {

@@ -133,7 +133,7 @@ struct closers {
 
 struct service {
     bool used, configured;
-    const char *name;         /* borrowed when configured; else NULL */
+    char *name;               /* of a configured one; else NULL */
     struct base_addr server;  /* of the only one; family 0 when there are several */
     uint16_t port;
     uint32_t scope;

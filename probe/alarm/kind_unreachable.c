@@ -5,8 +5,8 @@
  * when the first of them is `limit` seconds old; quiet since the first answer.
  *
  * connect_timeout: a client cannot reach a service. Counted for the pair: attempts without SYN-ACK
- * or RST in `age` seconds, or through all retries. Raised at `raise` in a minute; quiet in windows
- * without one.
+ * or RST in `age` seconds, or through all retries. Raised at `raise` in a minute, unless the service
+ * as a whole is in trouble; quiet in windows without one.
  */
 #include "engine.h"
 
@@ -52,12 +52,22 @@ void detect_unreachable(struct alarm_engine *a, int64_t i) {
     alarm_judge(a, &j);
 }
 
+/* Everybody's trouble: one alarm of the service says it. */
+static bool is_service_trouble(const struct alarm_engine *a, int64_t service) {
+    return alarm_is_known(a, ALARM_SERVICE_UNREACHABLE, service, NULL) ||
+           alarm_is_known(a, ALARM_BACKLOG_FULL, service, NULL) ||
+           alarm_is_known(a, ALARM_SYN_FLOOD, service, NULL);
+}
+
 void detect_timeout(struct alarm_engine *a, struct pair *p) {
     struct judgement j;
     uint32_t n = 0;
     for (int w = 0; w < MINUTE_WINDOWS; w++)
         n += p->minute_timeouts[w];
-    if ((n == 0 && !alarm_is_known(a, ALARM_CONNECT_TIMEOUT, p->service, &p->client)) ||
+    bool known = alarm_is_known(a, ALARM_CONNECT_TIMEOUT, p->service, &p->client);
+    if (!known && is_service_trouble(a, p->service))
+        return;
+    if ((n == 0 && !known) ||
         !judgement_begin(a, &j, ALARM_CONNECT_TIMEOUT, p->service, &p->client))
         return;
     j.value = n;

@@ -36,6 +36,7 @@ static void service_clean(struct service *s) {
     for (int i = 0; i < 3; i++)
         free(s->latency[i]);
     free(s->closers);
+    free(s->name);
     *s = (struct service){0};
 }
 
@@ -108,7 +109,12 @@ static int64_t service_make(struct alarm_engine *a, const struct event_flow *f) 
     if (i == NONE)
         return NONE;
     struct service *s = &a->service[i];
-    *s = (struct service){.used = true, .configured = name != NULL, .name = name};
+    *s = (struct service){
+        .used = true, .configured = name != NULL, .name = name != NULL ? strdup(name) : NULL};
+    if (name != NULL && s->name == NULL) {
+        s->used = false;
+        return NONE;
+    }
     addr_of(f->family, f->server, &s->server);
     s->port = f->server_port;
     s->scope = f->scope;
@@ -185,12 +191,6 @@ const char *service_word(const struct alarm_engine *a, int64_t service) {
 }
 
 void alarm_services_changed(struct alarm_engine *a) {
-    /* Names are borrowed: what bears one begins anew, and so do its alarms. */
-    for (uint32_t e = 0; e < a->entries; e++)
-        if (a->entry[e].used && !a->entry[e].active && a->entry[e].service != NONE) {
-            index_remove(&a->entry_index, a->entry[e].tag, e);
-            a->entry[e].used = false;
-        }
     for (uint32_t e = 0; e < a->endpoints; e++)
         if (a->endpoint[e].used)
             endpoint_drop(a, e);

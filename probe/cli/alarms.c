@@ -9,6 +9,7 @@
 
 #include "spanwatch/alarm.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int cli_alarms_load(struct cli_alarms *a, const struct cli_options *o, struct base_error *error) {
@@ -57,6 +58,41 @@ void cli_alarms_take(struct cli_alarms *a, size_t source, const struct event *e)
     alarm_event(a->engine, &own);
 }
 
+enum { WAITING_MOST = 8192 }; /* some 20 MB: the output stands still */
+
+void cli_alarms_keep(void *alarms, const struct alarm *m) {
+    static char json[RECORD_ALARM_MAX]; /* one thread */
+    struct cli_alarms *a = alarms;
+    size_t n = record_alarm_json(a->context, m, json);
+    struct cli_alarm_text *t = a->waiting < WAITING_MOST ? malloc(sizeof *t + n) : NULL;
+    if (t == NULL) {
+        a->left_out++;
+        return;
+    }
+    t->next = NULL;
+    t->octets = n;
+    memcpy(t->json, json, n);
+    if (a->last != NULL)
+        a->last->next = t;
+    else
+        a->first = t;
+    a->last = t;
+    a->waiting++;
+}
+
+const struct cli_alarm_text *cli_alarms_first(const struct cli_alarms *a) {
+    return a->first;
+}
+
+void cli_alarms_drop(struct cli_alarms *a) {
+    struct cli_alarm_text *t = a->first;
+    a->first = t->next;
+    if (a->first == NULL)
+        a->last = NULL;
+    a->waiting--;
+    free(t);
+}
+
 int cli_alarms_reload(struct cli_alarms *a, struct base_error *error) {
     struct alarm_rules *fresh = cli_load_rules(a->options->alarms, a->options->allow, error);
     if (fresh == NULL)
@@ -69,14 +105,18 @@ int cli_alarms_reload(struct cli_alarms *a, struct base_error *error) {
 void cli_alarms_use(struct cli_alarms *a) {
     if (a->fresh == NULL)
         return;
-    if (a->engine != NULL)
+    if (a->engine != NULL) {
         alarm_use_rules(a->engine, a->fresh);
+        alarm_services_changed(a->engine);
+    }
     alarm_rules_free(a->rules);
     a->rules = a->fresh;
     a->fresh = NULL;
 }
 
 void cli_alarms_fini(struct cli_alarms *a) {
+    while (a->first != NULL)
+        cli_alarms_drop(a);
     alarm_free(a->engine);
     alarm_rules_free(a->rules);
     alarm_rules_free(a->fresh);

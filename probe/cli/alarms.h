@@ -8,7 +8,17 @@
 
 #include "cli.h"
 
+/* A record that waits for the output to take it. */
+struct cli_alarm_text {
+    struct cli_alarm_text *next;
+    size_t octets;
+    char json[];
+};
+
 struct cli_alarms {
+    struct cli_alarm_text *first, *last; /* of cli_alarms_keep */
+    size_t waiting;
+    uint64_t left_out; /* there were too many, or no memory */
     struct alarm_engine *engine; /* NULL: none */
     struct alarm_rules *rules, *fresh;
     const struct record_context *context; /* one a worker */
@@ -25,6 +35,11 @@ int cli_alarms_start(struct cli_alarms *a, const struct record_context *context,
 
 /* An event of worker `source`. */
 void cli_alarms_take(struct cli_alarms *a, size_t source, const struct event *e);
+
+/* An alarm_sink for one that must not wait: keeps the record until it is taken. */
+void cli_alarms_keep(void *alarms, const struct alarm *m);
+const struct cli_alarm_text *cli_alarms_first(const struct cli_alarms *a); /* NULL: none */
+void cli_alarms_drop(struct cli_alarms *a);                                /* the first one */
 
 /* A reload: the rules that cli_alarms_load left out of force come in, when those of the services
  * are there too. */

@@ -17,6 +17,7 @@
 
 #include "spanwatch/daemon.h"
 
+#include "alarms.h"
 #include "opener.h"
 #include "output.h"
 #include "snapshots.h"
@@ -46,6 +47,7 @@ struct probe_job {
     struct cli_worker *worker;      /* `workers` of them */
     struct record_context *context; /* as many: each worker has its own decoder */
     struct cli_snapshots snapshots;
+    struct cli_alarms alarms;
     struct cli_opener opener;
     struct daemon_notify notify;
 

@@ -133,7 +133,7 @@ static void on_reload(uv_signal_t *handle, int number) {
         base_warn("SIGHUP: the last reload is not over yet; try again");
         return;
     }
-    if (cli_check_files(job->options, &error) == 0 &&
+    if (cli_alarms_reload(&job->alarms, &error) == 0 &&
         (cmdb = cli_load_cmdb(job->options, &error)) != NULL)
         fresh = cli_load_services(job->options, &error);
     if (fresh == NULL) {
@@ -144,6 +144,7 @@ static void on_reload(uv_signal_t *handle, int number) {
     }
     use_services(job, fresh);
     use_cmdb(job, cmdb);
+    cli_alarms_use(&job->alarms);
     base_warn("SIGHUP: configuration loaded");
 }
 

@@ -80,6 +80,7 @@ static void tell_note(struct probe_job *job, size_t worker, const struct cli_not
     case CLI_NOTE_EVENT:
         if (n->event.ts_ns > job->ts_ns)
             job->ts_ns = n->event.ts_ns;
+        cli_alarms_take(&job->alarms, worker, &n->event);
         if (job->lines == NULL)
             return;
         store_jsonl_use(job->lines, &job->context[worker]);
@@ -126,11 +127,24 @@ static bool write_snapshot(struct probe_job *job) {
     return true;
 }
 
+/* Those of a window that has ended, before any later note. */
+static bool write_alarms(struct probe_job *job) {
+    const struct cli_alarm_text *t;
+    while ((t = cli_alarms_first(&job->alarms)) != NULL) {
+        if (!has_room(job))
+            return false;
+        if (job->lines != NULL)
+            store_jsonl_text(job->lines, STORE_ALARMS, t->json, t->octets);
+        cli_alarms_drop(&job->alarms);
+    }
+    return true;
+}
+
 bool probe_drain(struct probe_job *job) {
     const struct cli_note *note;
     for (unsigned n = 0; n < ROUND; n++) {
         size_t worker = earliest(job, &note);
-        if (!has_room(job) || !write_snapshot(job))
+        if (!has_room(job) || !write_alarms(job) || !write_snapshot(job))
             return false;
         if (note == NULL)
             return true;
@@ -188,6 +202,18 @@ static void tell_missed_snapshots(struct probe_job *job) {
         write_gap(job, &gap);
 }
 
+static void tell_missed_alarms(struct probe_job *job, const struct record_stats *s) {
+    if (job->alarms.left_out == 0)
+        return;
+    write_gap(job, &(struct record_gap){.ts_ns = s->ts_ns,
+                                        .from_ns = job->told.ts_ns,
+                                        .to_ns = s->ts_ns,
+                                        .lost = job->alarms.left_out,
+                                        .what = RECORD_GAP_ALARMS,
+                                        .why = "the output stood still, and too many waited"});
+    job->alarms.left_out = 0;
+}
+
 void probe_tell_stats(struct probe_job *job) {
     struct record_stats sum = {.ts_ns = job->ts_ns};
     if (!has_room(job))
@@ -206,8 +232,13 @@ void probe_tell_stats(struct probe_job *job) {
     tell_drops(job, &sum, sum.interface_drops - job->told.interface_drops,
                "dropped by the interface");
     tell_missed_snapshots(job);
+    tell_missed_alarms(job, &sum);
     sum.gaps = job->gaps;
     sum.snapshots = job->snapshots.count;
+    sum.alarms = alarm_counters(job->alarms.engine)->messages;
+    alarm_stats(job->alarms.engine, &(struct alarm_stats){.packets = sum.packets,
+                                                          .kernel_drops = sum.kernel_drops,
+                                                          .interface_drops = sum.interface_drops});
     if (job->lines != NULL)
         store_jsonl_stats(job->lines, &sum);
     job->ts_ns = sum.ts_ns;

@@ -27,8 +27,11 @@ static void feed_alarms(struct read_job *job, const struct event *e) {
 
 static void take_alarm(void *read_job, const struct alarm *a) {
     struct read_job *job = read_job;
+    struct alarm own = *a;
+    if (job->store != NULL)
+        read_store_alarm(job->store, &job->context, &own);
     if (job->lines != NULL)
-        store_jsonl_alarm(job->lines, &job->context, a);
+        store_jsonl_alarm(job->lines, &job->context, &own);
     if (job->report != NULL)
         store_report_alarm(job->report, a);
 }

@@ -91,6 +91,23 @@ void read_store_snapshot(struct read_store *r, const struct record_context *c,
         turn(r);
 }
 
+void read_store_alarm(struct read_store *r, const struct record_context *c, struct alarm *a) {
+    static char json[RECORD_ALARM_MAX]; /* one thread */
+    a->seq = store_redis_alarm_seq(r->redis);
+    size_t n = record_alarm_json(c, a, json) - 1; /* without the newline */
+    json[n] = '\0';
+    store_redis_alarm(r->redis,
+                      &(struct store_redis_alarm){
+                          .ts_ns = a->ts_ns,
+                          .seq = a->seq,
+                          .kind = alarm_kind_name((enum alarm_kind)a->kind),
+                          .severity = record_alarm_severity((enum alarm_severity)a->severity),
+                          .status = record_alarm_status((enum alarm_status)a->status),
+                          .json = json,
+                          .json_octets = n});
+    turn(r);
+}
+
 int read_store_end(struct read_store *r, const struct record_stats *stats,
                    struct base_error *error) {
     struct store_redis_counters c;

@@ -20,6 +20,8 @@ void read_store_event(struct read_store *r, const struct record_context *c, cons
 void read_store_gap(struct read_store *r, const struct record_gap *g);
 void read_store_snapshot(struct read_store *r, const struct record_context *c,
                          const struct snapshot *s);
+/* The message with the number that the store gives it. */
+void read_store_alarm(struct read_store *r, const struct record_context *c, struct alarm *a);
 /* Everything stored, the last capture time said. -1 with `error` when something could not be. */
 int read_store_end(struct read_store *r, const struct record_stats *stats,
                    struct base_error *error);

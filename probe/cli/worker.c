@@ -65,6 +65,8 @@ static bool resume(struct cli_worker *w) {
 }
 
 static void shed(struct cli_worker *w, const struct event *e) {
+    if (e->type == EVENT_SIGNAL)
+        return; /* a sample is enough, and a window that misses some is none the wiser */
     if (e->type != EVENT_TRANSITION && e->type != EVENT_CONNECTION) {
         w->torn = true; /* the end of the picture, or the begin of the next, tells */
         return;
@@ -256,6 +258,7 @@ int cli_worker_init(struct cli_worker *w, struct capture_live *capture,
     if (cli_pipe_init(&w->pipe, NULL, error) != 0) /* the kernel filters */
         return -1;
     w->pipe.pictures.for_snapshots = w->snapshots;
+    w->pipe.pictures.for_windows = true;
     return cli_pipe_start(&w->pipe, config, services, take_event, w, error);
 }
 

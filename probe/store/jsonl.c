@@ -9,6 +9,7 @@
  */
 #include "spanwatch/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -137,6 +138,15 @@ void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g) {
     char *out = room_for(j, STORE_GAPS);
     if (out != NULL)
         j->used += record_gap_json(j->context, g, out);
+}
+
+void store_jsonl_text(struct store_jsonl *j, enum store_records record, const char *json,
+                      size_t n) {
+    static_assert(RECORD_ALARM_MAX <= BURST * RECORD_MAX, "one that is not full has room for it");
+    if (!(j->records & record) || j->fault != 0)
+        return;
+    memcpy(j->buffer + j->used, json, n);
+    j->used += n;
 }
 
 void store_jsonl_alarm(struct store_jsonl *j, const struct record_context *context,
