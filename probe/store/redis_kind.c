@@ -3,9 +3,9 @@
  */
 #include "redis_writer.h"
 
-static const char *const snapshot_fields[] = {
-    "ts",           "kind",         "keyframe", "flows", "groups", "server", "service",
-    "client_state", "server_state", "count",    "part",  "parts",  "members"};
+static const char *const snapshot_fields[] = {"ts",     "kind",   "keyframe", "flows",
+                                              "groups", "server", "service",  "state",
+                                              "count",  "part",   "parts",    "members"};
 
 static const char *const alarm_fields[] = {"ts", "kind", "severity", "status", "seq", "json"};
 

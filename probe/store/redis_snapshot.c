@@ -15,6 +15,7 @@
 
 enum {
     MEMBER_OCTETS = BASE_ENDPOINT_TEXT + 16 + BASE_TIME_TEXT + 3,
+    PAIR_TEXT = 32,    /* "ESTABLISHED/SYN_RECEIVED" and the NUL, with room */
     HEAD_OCTETS = 512, /* of an entry without its members */
     ENTRY_GUESS = 90   /* octets that a member takes in memory */
 };
@@ -132,7 +133,7 @@ static void put_frame(struct store_redis *s, const struct snapshot *n, unsigned 
     p = put_text(p, n->keyframe && begin ? "1" : "");
     p = put_number(p, s->grouping->flows[partition]);
     p = begin ? put_empty(p, 1) : put_number(p, s->grouping->groups[partition]);
-    store_put_end(st, n->ts_ns, put_empty(p, 8));
+    store_put_end(st, n->ts_ns, put_empty(p, 7));
 }
 
 static size_t members_text(const struct store_redis *s, const struct record_context *context,
@@ -161,7 +162,7 @@ static void put_part(struct store_redis *s, const struct snapshot *n,
                      const uint64_t part[2], size_t text_octets) {
     struct store_stream *st = store_stream_of(s, STORE_KIND_SNAPSHOTS, partition);
     struct base_addr server = {.family = g->flow.family};
-    char endpoint[BASE_ENDPOINT_TEXT];
+    char endpoint[BASE_ENDPOINT_TEXT], pair[PAIR_TEXT];
     char *p = store_put_begin(st, n->ts_ns, HEAD_OCTETS + text_octets);
     if (p == NULL)
         return;
@@ -169,8 +170,9 @@ static void put_part(struct store_redis *s, const struct snapshot *n,
     base_endpoint_format(&server, g->flow.server_port, endpoint);
     p = put_empty(put_text(put_time(p, n->ts_ns), "group"), 3);
     p = put_text(put_text(p, endpoint), g->service);
-    p = put_text(p, tcp_state_name(g->state[EVENT_CLIENT]));
-    p = put_text(p, tcp_state_name(g->state[EVENT_SERVER]));
+    snprintf(pair, sizeof pair, "%s/%s", tcp_state_name(g->state[EVENT_CLIENT]),
+             tcp_state_name(g->state[EVENT_SERVER]));
+    p = put_text(p, pair);
     p = put_number(put_number(put_number(p, count), part[0]), part[1]);
     store_put_end(st, n->ts_ns, record_put_bulk(p, s->grouping->text, text_octets));
 }
