@@ -23,10 +23,11 @@ enum cli_verb_bit { /* which verbs know an option */
                     CLI_CMDB = 8,
                     CLI_FORGET = 64,
                     CLI_QUERY = 128,
+                    CLI_TOP = 512,
                     CLI_RUN = CLI_READ | CLI_PROBE,
                     CLI_FILES = CLI_RUN | CLI_CHECK, /* those that read services, CMDB, rules */
                     CLI_STORE =
-                        CLI_CMDB | CLI_QUERY | CLI_FORGET, /* those that only need the store */
+                        CLI_CMDB | CLI_QUERY | CLI_FORGET | CLI_TOP, /* only need the store */
                     CLI_ALL = CLI_FILES | CLI_STORE
 };
 
@@ -56,6 +57,7 @@ struct cli_options {
     unsigned records; /* of enum store_records */
     unsigned workers;
     uint64_t linger_ns, duration_ns; /* duration_ns: 0 for ever */
+    uint64_t every_ns;               /* of top: from one look to the next */
     const char **interfaces;         /* of --interface, in order; owned */
     size_t interface_count;
     uint32_t snaplen, ring_mib; /* 0: as configured */
@@ -138,6 +140,7 @@ int cli_check(const struct cli_options *o);
 int cli_forget(const struct cli_options *o);
 int cli_cmdb(const struct cli_options *o);
 int cli_query(const struct cli_options *o);
+int cli_top(const struct cli_options *o);
 
 int cli_main(int argc, char **argv);
 

@@ -21,7 +21,7 @@ struct option_row {
     const char *help;
 };
 
-static take_option take_name, take_redis, take_store, take_workers, take_set, take_cmdb,
+static take_option take_name, take_redis, take_store, take_every, take_workers, take_set, take_cmdb,
     take_format, take_records, take_at, take_linger, take_interface, take_snaplen, take_ring,
     take_duration, take_replace, take_resume, take_yes, take_no_promisc, take_no_reopen, take_help;
 
@@ -101,7 +101,7 @@ static const struct option_row rows[] = {
     {"service", "NAME", CLI_QUERY, 0, cli_take_query_service, "only of this service"},
     {"cmdb", "KEY=VALUE", CLI_QUERY, 0, cli_take_cmdb_value,
      "only of services whose CMDB attribute KEY is VALUE; may be repeated: all must match"},
-    {"probe", "NAME", CLI_QUERY, 0, cli_take_probe,
+    {"probe", "NAME", CLI_QUERY | CLI_TOP, 0, cli_take_probe,
      "as this probe alone sees it (default: all, one row for a connection that several see)"},
     {"at", "TIME", CLI_QUERY, 0, cli_take_query_at,
      "the moment, of connections, clients, summary: RFC 3339, Unix seconds, 'now' (the default), "
@@ -125,6 +125,9 @@ static const struct option_row rows[] = {
      "transitions: go on with those that come, until interrupted; json is then one object a line"},
     {"format", "table|json|csv", CLI_QUERY, 0, cli_take_query_format,
      "a table for a person (the default), one JSON object, or CSV (RFC 4180)"},
+    {"every", "SECONDS", CLI_TOP, 0, take_every,
+     "from one look at the store to the next, 0.2 to 3600 (default 2; more when the store is "
+     "slow)"},
     {"help", NULL, CLI_ALL, 0, take_help, "print this"},
 };
 
@@ -349,6 +352,14 @@ static int take_duration(struct cli_options *o, const char *value, struct base_e
     return take_seconds("--duration", value, &o->duration_ns, error);
 }
 
+static int take_every(struct cli_options *o, const char *value, struct base_error *error) {
+    if (!cli_linger_parse(value, &o->every_ns) || o->every_ns < BASE_NS_PER_S / 5 ||
+        o->every_ns > 3600 * BASE_NS_PER_S)
+        return base_error_set(error, "--every",
+                              "found \"%s\", allowed are seconds from 0.2 to 3600", value);
+    return 0;
+}
+
 static int take_help(struct cli_options *o, const char *value, struct base_error *error) {
     (void)value;
     (void)error;
@@ -454,6 +465,7 @@ int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_ver
                               .records = STORE_ALL,
                               .workers = 1,
                               .linger_ns = 120 * BASE_NS_PER_S,
+                              .every_ns = 2 * BASE_NS_PER_S,
                               .ask.limit = UINT64_MAX};
     query_filter_init(&o->ask.filter);
     long_options(verb, options, letters);

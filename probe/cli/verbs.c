@@ -66,12 +66,20 @@ static const struct verb verbs[] = {
      "for; what it holds, and what is missing in it, is told with the answer. Memory stays below "
      "about 500 MiB, whatever the store holds.",
      CLI_QUERY, cli_query, NULL},
+    {"top", "a live full-screen view of the store", "spanwatch top [OPTION...]",
+     "Shows services with their connections by state, clients in trouble (half-open, half-closed, "
+     "many), and alarms in force, and looks again every two seconds. Keys sort, filter, and open "
+     "one "
+     "service, one client's timeline or one alarm; 'h' explains them. When the store goes away, "
+     "the "
+     "last picture stays with its age, until the store is back.",
+     CLI_TOP, cli_top, NULL},
     {"version", "print the version", "spanwatch version", "Prints the version.", 0, NULL, NULL},
     {"help", "explain a verb", "spanwatch help [VERB]",
      "Lists the verbs, or explains one and its options.", 0, NULL, NULL},
 };
 
-enum { VERBS = sizeof verbs / sizeof verbs[0], LIST = 128 /* octets for all verbs' names */ };
+enum { VERBS = sizeof verbs / sizeof verbs[0], LIST = 256 /* octets for all verbs' names */ };
 
 static const struct verb *find_verb(const char *name) {
     for (size_t i = 0; i < VERBS; i++)
