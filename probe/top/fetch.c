@@ -92,7 +92,7 @@ static void publish(struct top_fetch *f, struct top_data *d, const struct base_e
         f->look.at_ns = top_clock_ns();
         f->look.fault[0] = '\0';
     } else {
-        snprintf(f->look.fault, sizeof f->look.fault, "%.100s: %.140s", error->what, error->why);
+        snprintf(f->look.fault, sizeof f->look.fault, "%.140s (%.100s)", error->why, error->what);
     }
     eventfd_write(f->ready, 1);
 }
