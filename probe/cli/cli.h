@@ -118,6 +118,10 @@ int cli_load_config(const struct cli_options *o, struct cli_config *config,
 struct service_table *cli_load_services(const struct cli_options *o, struct base_error *error);
 /* All files of --cmdb in one; empty without any. NULL with `error`. */
 struct cmdb *cli_load_cmdb(const struct cli_options *o, struct base_error *error);
+/* With files of --cmdb: the store's CMDB becomes *cmdb. Without: *cmdb becomes the store's. May
+ * wait a few seconds. -1 with `error`; *cmdb is then as it was. */
+int cli_cmdb_share(const struct cli_options *o, const struct cli_config *config,
+                   const struct redis_url *url, struct cmdb **cmdb, struct base_error *error);
 /* The same in words, for `check`: attributes, clients, and names that only one of both files has.
  */
 void cli_print_cmdb(const struct cli_options *o, const struct service_table *services,

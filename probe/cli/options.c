@@ -55,7 +55,8 @@ static const struct option_row rows[] = {
     {"services", "FILE", CLI_FILES, TEXT(services), "names of services by server and port (JSON)"},
     {"cmdb", "FILE", CLI_FILES, 0, take_cmdb,
      "attributes of services, and names of clients by address or network: JSON, or CSV when the "
-     "name ends in .csv; may be repeated"},
+     "name ends in .csv; may be repeated; with --redis the store gets them too, and without FILE "
+     "they come from the store"},
     {"alarms", "FILE", CLI_FILES, TEXT(alarms),
      "rules of alarms (JSON); checked to be an object, used in later versions"},
     {"allow", "FILE", CLI_FILES, TEXT(allow),

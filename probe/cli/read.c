@@ -237,6 +237,15 @@ static int prepare(struct read_job *job, struct base_error *error) {
     return job->cmdb != NULL ? 0 : -1;
 }
 
+/* The writer first: where it refuses, nothing is changed in the store. */
+static int open_store(struct read_job *job, struct base_error *error) {
+    struct redis_url url;
+    job->store = read_store_new(job->options, &job->config, job->name, error);
+    if (job->store == NULL || redis_url_parse(&url, job->options->redis, error) != 0)
+        return -1;
+    return cli_cmdb_share(job->options, &job->config, &url, &job->cmdb, error);
+}
+
 static enum cli_status work(struct read_job *job) {
     struct base_error error;
     if (read_pipe_open(&job->pipe, job->options, &error) != 0 ||
@@ -244,15 +253,11 @@ static enum cli_status work(struct read_job *job) {
         base_error_print(&error);
         return CLI_FAILED;
     }
+    int result = job->options->redis != NULL ? open_store(job, &error) : 0;
     job->context = (struct record_context){.probe = job->name,
                                            .services = job->services,
                                            .cmdb = job->cmdb,
                                            .decoder = job->pipe.path.decoder};
-    int result = 0;
-    if (job->options->redis != NULL) {
-        job->store = read_store_new(job->options, &job->config, job->name, &error);
-        result = job->store != NULL ? 0 : -1;
-    }
     if (result == 0)
         result = run_job(job, &error);
     cli_progress_stop(&job->pipe.progress);

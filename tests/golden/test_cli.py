@@ -99,9 +99,9 @@ class Cli(unittest.TestCase):
     # verbs and help
 
     def test_verbs(self):
-        self.bad(2, ["query"], "spanwatch: query: unknown verb", "there are read, probe, check, ")
+        self.bad(2, ["nothing"], "spanwatch: nothing: unknown verb", "there are read, probe, check, ")
         self.bad(2, ["raed"], "unknown verb", "the nearest is read")
-        self.bad(2, ["help", "query"], "spanwatch: query: unknown verb")
+        self.bad(2, ["help", "nothing"], "spanwatch: nothing: unknown verb")
         self.bad(2, ["version", "x"], "version: takes neither")
         self.bad(2, ["help", "read", "check"], "help: takes one verb")
         done = self.run_it()
@@ -135,7 +135,7 @@ class Cli(unittest.TestCase):
         self.bad(2, read + ["-i", "eth0"], "-i: unknown option")
         self.bad(2, read + ["--format", "xml"], '--format: found "xml"', "report, jsonl, none")
         self.bad(2, read + ["--records", "stats,foo"], '--records: found "stats,foo"', "transitions")
-        self.bad(2, read + ["--redis", "redis://h"], "--redis: ", "comes later")
+        self.bad(2, read + ["--redis", "http://h"], "--redis: not a URL; allowed is redis://")
         self.bad(2, read + ["--workers", "65"], "--workers", "1 to 64")
         self.bad(2, read + ["--linger", "soon"], "--linger", "seconds")
         self.bad(2, read + ["--at", "soon"], "--at", "RFC 3339")

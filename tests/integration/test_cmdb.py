@@ -11,6 +11,8 @@ import unittest
 
 import private_redis
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 BINARY = ""
 
 
@@ -110,6 +112,25 @@ class Cmdb(unittest.TestCase):
         self.assertNotIn("secret", message)
         self.redis.stop()
         self.assertIn("cannot be reached", self.load(path, status=1))
+
+    def test_read_takes_them_along(self):
+        """read --redis puts the files into the store; without any it names clients as the store does."""
+        golden, pcap = os.path.join(ROOT, "tests", "golden"), os.path.join(ROOT, "pcaps", "demo.pcap")
+        read = [BINARY, "read", "--redis", self.redis.url, "--services", os.path.join(golden, "services.json"), pcap]
+        done = subprocess.run(read + ["--name", "one", "--cmdb", os.path.join(golden, "cmdb.json")], capture_output=True,
+                              text=True, timeout=60, check=True)
+        self.assertIn("cmdb: 5 entries of the store were changed", done.stderr)
+        self.assertEqual(self.hash("spanwatch:cmdb")["web"], {"owner": "web-team", "tier": 1, "critical": True})
+        self.assertEqual(self.hash("spanwatch:clients")["192.0.2.111"], {"name": "pos-terminal-11", "site": "Ulm"})
+        self.redis("HSET", "spanwatch:clients", "x", "y")
+        again = subprocess.run(read + ["--name", "two"], capture_output=True, text=True, timeout=60, check=True)
+        self.assertEqual(again.stdout, done.stdout)
+        self.assertIn("192.0.2.118 branch", again.stdout)
+        self.assertIn("cmdb: 1 entries of the store are not valid", again.stderr)
+        refused = self.file("c.json", {"cmdb": {"a": {}}})  # the name has streams: nothing is changed
+        done = subprocess.run(read + ["--name", "two", "--cmdb", refused], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("web", self.hash("spanwatch:cmdb"))
 
     def test_readers_never_see_half(self):
         """Two sets of many entries take turns; whoever reads meanwhile sees the one or the other."""
