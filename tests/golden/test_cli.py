@@ -135,7 +135,7 @@ class Cli(unittest.TestCase):
         self.bad(2, read + ["-i", "eth0"], "-i: unknown option")
         self.bad(2, read + ["--format", "xml"], '--format: found "xml"', "report, jsonl, none")
         self.bad(2, read + ["--records", "stats,foo"], '--records: found "stats,foo"', "transitions")
-        self.bad(2, read + ["--redis", "http://h"], "--redis: not a URL; allowed is redis://")
+        self.bad(2, read + ["--redis", "http://h"], "--redis: unknown kind of URL", "allowed is redis://")
         self.bad(2, read + ["--workers", "65"], "--workers", "1 to 64")
         self.bad(2, read + ["--linger", "soon"], "--linger", "seconds")
         self.bad(2, read + ["--at", "soon"], "--at", "RFC 3339")
