@@ -98,15 +98,15 @@ struct tcp_detail {
     uint64_t since_ns;    /* when the state was entered */
     uint64_t due_ns;      /* when its timer runs out; BASE_NEVER_NS */
     uint64_t tried_ns;    /* last transmission of what it repeats */
-    uint64_t began_ns;    /* the first of them that was noted: in vain since then */
     uint32_t interval_us; /* between the last two of these; 0 after the first */
+    uint32_t began_s;     /* when the first of them was noted: in vain since then (seconds) */
     uint32_t isn;
     uint32_t
         other_isn; /* of a second SYN or SYN-ACK, until an ACK selects one; valid when other != 0 */
     uint32_t fin;  /* one past its FIN */
     uint32_t hole_end;
     uint32_t ahead;                 /* see enum tcp_ahead */
-    uint32_t laden_over, bare_over; /* how often the counters of segments passed 2^16 */
+    uint16_t laden_over, bare_over; /* how often the counters of segments passed 2^16 */
     uint32_t first; /* sequence number of its first payload octet: bytes are counted from here */
     uint32_t fin_acked_us; /* when the peer's last acknowledgement of its FIN passed the tap,
                               modulo 2^32 */
@@ -211,24 +211,29 @@ bool tcp_is_late(const struct tcp_connection *c, unsigned from, const struct seg
 void tcp_restore(struct tcp_connection *c, const uint8_t state[2], const uint64_t since_ns[2],
                  const struct tcp_rules *rules);
 
+static inline void tcp_carry(struct tcp_detail *d, bool payload, int by) {
+    uint16_t *over = payload ? &d->laden_over : &d->bare_over;
+    *over = (uint16_t)(*over + by);
+}
+
 /* One segment more, or (of a SYN that turned out to begin another connection) one less. */
 static inline void tcp_count(struct tcp_connection *c, unsigned side, bool payload) {
     uint16_t *n = payload ? &c->end[side].laden : &c->end[side].bare;
     if (++*n == 0)
-        *(payload ? &c->detail[side].laden_over : &c->detail[side].bare_over) += 1;
+        tcp_carry(&c->detail[side], payload, 1);
 }
 static inline void tcp_uncount(struct tcp_connection *c, unsigned side, bool payload) {
     uint16_t *n = payload ? &c->end[side].laden : &c->end[side].bare;
     if ((*n)-- == 0)
-        *(payload ? &c->detail[side].laden_over : &c->detail[side].bare_over) -= 1;
+        tcp_carry(&c->detail[side], payload, -1);
 }
 
 /* Segments that side has sent: those with payload, and all. */
 static inline uint32_t tcp_laden(const struct tcp_connection *c, unsigned side) {
-    return c->detail[side].laden_over << 16 | c->end[side].laden;
+    return (uint32_t)c->detail[side].laden_over << 16 | c->end[side].laden;
 }
 static inline uint32_t tcp_packets(const struct tcp_connection *c, unsigned side) {
-    return tcp_laden(c, side) + (c->detail[side].bare_over << 16 | c->end[side].bare);
+    return tcp_laden(c, side) + ((uint32_t)c->detail[side].bare_over << 16 | c->end[side].bare);
 }
 
 /* Payload octets that side has sent, by sequence number. */

@@ -18,7 +18,8 @@ struct alarm_engine *alarm_new(const struct alarm_config *config) {
     a->last_service = NONE;
     a->drop_ratio = a->gap_ratio = a->one_sided_ratio = a->copy_ratio = NAN;
     a->trouble = calloc(TROUBLE_SORTS, sizeof *a->trouble);
-    if (a->trouble == NULL || index_init(&a->service_names) != 0 ||
+    a->sketch = calloc(1, sizeof *a->sketch);
+    if (a->trouble == NULL || a->sketch == NULL || index_init(&a->service_names) != 0 ||
         index_init(&a->endpoint_index) != 0 || index_init(&a->pair_index) != 0 ||
         index_init(&a->client_index) != 0 || index_init(&a->entry_index) != 0 ||
         index_init(&a->baselines.index) != 0) {
@@ -62,7 +63,7 @@ const struct alarm_counters *alarm_counters(const struct alarm_engine *a) {
 }
 
 uint64_t alarm_memory(const struct alarm_engine *a) {
-    uint64_t octets = sizeof *a + TROUBLE_SORTS * sizeof *a->trouble +
+    uint64_t octets = sizeof *a + sizeof *a->sketch + TROUBLE_SORTS * sizeof *a->trouble +
                       a->services_room * sizeof *a->service +
                       a->endpoints_room * sizeof *a->endpoint + a->pairs_room * sizeof *a->pair +
                       a->clients_room * sizeof *a->client + a->scans * sizeof **a->scan +
@@ -120,6 +121,14 @@ static void detect_client(struct alarm_engine *a, struct client *c) {
     detect_dead(a, c);
 }
 
+/* What was counted in this window joins the last minute's. */
+static void fill_minute(struct service *s) {
+    s->minute_closes[0] = s->closes;
+    s->minute_aborts[0][0] = s->aborts[0];
+    s->minute_aborts[0][1] = s->aborts[1];
+    s->minute_odd[0] = s->odd_rst;
+}
+
 /* The picture is what was; the gauges were kept by what changed. */
 static void set_gauges(struct alarm_engine *a) {
     for (uint32_t i = 0; i < a->services && a->whole; i++) {
@@ -137,9 +146,12 @@ static void end_window(struct alarm_engine *a) {
         a->baselines.since_ns = a->now_ns;
     set_gauges(a);
     detect_tap(a);
-    for (uint32_t i = 0; i < a->services; i++)
-        if (a->service[i].used)
-            detect_service(a, i);
+    for (uint32_t i = 0; i < a->services; i++) {
+        if (!a->service[i].used)
+            continue;
+        fill_minute(&a->service[i]);
+        detect_service(a, i);
+    }
     for (uint32_t i = 0; i < a->pairs; i++)
         if (a->pair[i].used)
             detect_pair(a, &a->pair[i]);

@@ -132,34 +132,35 @@ struct closers {
 };
 
 struct service {
+    /* what each connection touches */
     bool used, configured;
+    uint32_t attempts, attempts_all, answered, completed, closes, completed_before;
+    uint64_t answered_ns;    /* of the last attempt's answer, whatever it was */
+    int64_t half_open, open; /* gauges, by transitions; set right by each picture */
+    struct closers *closers;
+    uint64_t last_ns;
+
     char *name;               /* of a configured one; else NULL */
     struct base_addr server;  /* of the only one; family 0 when there are several */
     uint16_t port;
     uint32_t scope;
     uint32_t tag;             /* in the index of configured ones */
     uint32_t pairs, endpoint; /* how many pairs it has; the only endpoint of an unconfigured one */
-    uint64_t last_ns;
 
-    /* gauges, by transitions; set right by each picture */
-    int64_t half_open, open;
     /* counted in the window */
-    uint32_t attempts, answered, completed, refused, icmp, syn_again, closes, aborts[2], odd_rst;
-    uint32_t refused_all, attempts_all; /* those of allowed clients too */
+    uint32_t refused, icmp, syn_again, aborts[2], odd_rst;
     /* of the picture */
     uint32_t members, seen_half_open, seen_open, silent, clients, stalled[2], dead,
         idle;
     uint32_t close_wait, fin_wait2;
     uint64_t silent_first_ns, silent_last_ns;
-    uint64_t answered_ns; /* of the last attempt's answer, whatever it was */
     struct base_addr silent_client[2], icmp_client[2];
     uint64_t icmp_first_ns; /* since the last answer */
     uint64_t stalled_ns[2], oldest_ns;
     uint64_t laden[2], again[2];
     /* of the last minute, by window */
     uint32_t minute_closes[MINUTE_WINDOWS], minute_aborts[MINUTE_WINDOWS][2],
-        minute_odd[MINUTE_WINDOWS], minute_refused[MINUTE_WINDOWS];
-    uint32_t answered_before;         /* of the window before */
+        minute_odd[MINUTE_WINDOWS];
     uint32_t leak[MINUTE_WINDOWS];    /* close_wait of the last windows, newest first */
     uint32_t burst_most, burst_open;  /* the worst 5 s that end in the window */
     uint64_t burst_ns;
@@ -167,7 +168,6 @@ struct service {
     uint64_t second;
     uint32_t second_open[SECOND_RING], second_closed[SECOND_RING];
     struct histogram *latency[3]; /* by enum latency */
-    struct closers *closers;
     struct baseline *series[5]; /* by enum series */
     bool series_asked[5];
 };
@@ -203,6 +203,32 @@ struct pair {
     uint32_t gap_s[7];      /* the longest absence that ended, by day */
     uint32_t gap_day[7];
 };
+
+/*
+ * What is known of all pairs at the cost of a few octets: how many connections each opened in the
+ * window, and which were there at all. Only a pair that opens OFTEN or more in a window is counted
+ * by itself; others are made known once, and so many a window. Different pairs may share a place:
+ * then one is counted too early, or learned an hour later (when the salt changes).
+ */
+enum { SKETCH_PLACES = 1 << 16, SKETCH_BITS = 1 << 20, OFTEN = 16, NEW_PAIRS = 5000 };
+struct pair_sketch {
+    uint8_t opened[SKETCH_PLACES];
+    uint8_t here[SKETCH_BITS / 8], known[SKETCH_BITS / 8];
+    uint32_t salt, fresh; /* pairs made in this window */
+    uint64_t hour;
+};
+static inline uint8_t *sketch_opened(struct pair_sketch *k, uint32_t tag) {
+    return &k->opened[tag % SKETCH_PLACES];
+}
+static inline uint32_t sketch_bit(const struct pair_sketch *k, uint32_t tag) {
+    return ((tag ^ k->salt) * 0x9e3779b1u) / (UINT32_MAX / SKETCH_BITS + 1);
+}
+static inline bool sketch_has(const uint8_t *bits, uint32_t bit) {
+    return (bits[bit / 8] >> (bit % 8) & 1) != 0;
+}
+static inline void sketch_set(uint8_t *bits, uint32_t bit) {
+    bits[bit / 8] = (uint8_t)(bits[bit / 8] | 1u << (bit % 8));
+}
 
 /* Tries of one client that may be a scan. */
 enum { SCAN_TRIES = 128 };
@@ -337,6 +363,7 @@ struct alarm_engine {
     int64_t last_service;
     struct pair *pair;
     uint32_t pairs, pairs_room, pairs_hand, unproven;
+    struct pair_sketch *sketch;
     struct alarm_index pair_index;
     struct client *client;
     uint32_t clients, clients_room, clients_hand;
@@ -388,6 +415,10 @@ static inline bool engine_doubts(const struct alarm_engine *a) {
 /* tables.c */
 int64_t service_of(struct alarm_engine *a, const struct event_flow *f);
 const char *service_word(const struct alarm_engine *a, int64_t service); /* NULL: no name */
+/* The hash by which a pair is found, and counted in the sketch. */
+static inline uint32_t pair_tag(const struct event_flow *f, uint32_t service) {
+    return index_hash(f->client, f->family == 6 ? 16 : 8, service + 1);
+}
 struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_t service,
                      bool make, bool proven);
 struct client *client_of(struct alarm_engine *a, const uint8_t addr[16], uint8_t family, bool make);

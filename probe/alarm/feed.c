@@ -8,7 +8,10 @@
 
 enum {
     SILENT_SPAN_S = 33, /* older attempts say nothing of now: their clients may have gone */
-    BURST_S = 5         /* of mass_close */
+    BURST_S = 5,        /* of mass_close */
+    BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
+    TIMES_FROM = 10,    /* handshakes */
+    HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
 };
 
 static bool both_open(const uint8_t state[2]) {
@@ -21,7 +24,10 @@ static bool is_allowed(const struct alarm_engine *a, const struct event_flow *f)
     return rules_allows(a->rules, &client);
 }
 
+/* Of a service that has too few handshakes in two windows for a percentile nothing is kept. */
 static void time_of(struct service *s, enum latency which, uint64_t ns) {
+    if (s->latency[which] == NULL && s->completed + s->completed_before < TIMES_FROM)
+        return;
     if (s->latency[which] == NULL)
         s->latency[which] = calloc(1, sizeof *s->latency[which]);
     if (s->latency[which] != NULL)
@@ -59,15 +65,20 @@ static void close_in_seconds(struct service *s, const struct event *e) {
 
 static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
-    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
-    seconds_to(s, e->ts_ns / BASE_NS_PER_S);
+    bool many = s->open >= BURST_FROM;
+    if (many)
+        seconds_to(s, e->ts_ns / BASE_NS_PER_S);
     s->open -= s->open > 0;
     if (e->transition.cause != TCP_CAUSE_FIN && e->transition.cause != TCP_CAUSE_RST)
         return;
     s->closes++;
-    s->minute_closes[0]++;
-    close_in_seconds(s, e);
-    mass_close_note(a, (uint32_t)i, e);
+    if (many) {
+        close_in_seconds(s, e);
+        mass_close_note(a, (uint32_t)i, e);
+    }
+    if (*sketch_opened(a->sketch, pair_tag(&e->flow, (uint32_t)i)) < OFTEN)
+        return;
+    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
     if (p == NULL)
         return;
     p->closed++;
@@ -79,19 +90,31 @@ static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
 static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
     bool seen = e->transition.was[EVENT_SERVER] == TCP_SYN_RECEIVED;
-    seconds_to(s, e->ts_ns / BASE_NS_PER_S);
+    if (s->open >= BURST_FROM)
+        seconds_to(s, e->ts_ns / BASE_NS_PER_S);
     s->open++;
     if (s->closers != NULL)
         mass_close_back(a, (uint32_t)i, e);
+    struct pair_sketch *k = a->sketch;
+    uint32_t tag = pair_tag(&e->flow, (uint32_t)i), bit = sketch_bit(k, tag);
+    uint8_t *opened = sketch_opened(k, tag);
+    *opened = (uint8_t)(*opened + (*opened < UINT8_MAX));
+    sketch_set(k->here, bit);
+    bool often = *opened >= OFTEN;
+    if (!often && s->closers == NULL && (sketch_has(k->known, bit) || k->fresh >= NEW_PAIRS))
+        return;
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, true, seen);
     if (p == NULL)
         return;
+    k->fresh += !sketch_has(k->known, bit);
+    sketch_set(k->known, bit);
     p->last_ns = e->ts_ns;
     if (!seen && e->transition.inferred == TCP_INFERRED_MIDSTREAM)
         return;
     p->opened_ns = e->ts_ns;
-    p->opened++;
-    p->minute_opened[0]++;
+    uint32_t more = often && p->opened < OFTEN ? OFTEN - p->opened : 1; /* those before, too */
+    p->opened += more;
+    p->minute_opened[0] += more;
     ports_note(a, p, e->flow.client_port, e->ts_ns, true);
 }
 
@@ -102,12 +125,10 @@ static void on_attempt(struct alarm_engine *a, struct service *s, const struct e
 
 static void on_refused(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
-    s->refused_all++;
     s->answered_ns = e->ts_ns;
     if (is_allowed(a, &e->flow))
         return;
     s->refused++;
-    s->minute_refused[0]++;
     trouble_note(a, TROUBLE_REFUSED, i, &e->flow, e->ts_ns);
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
     if (p != NULL)
@@ -199,7 +220,8 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
         s->answered++;
         if (t->rtt_ns != 0 && !t->retried)
             time_of(s, LATENCY_SERVER, t->rtt_ns);
-        trouble_note(a, TROUBLE_HALF_OPEN, i, &e->flow, e->ts_ns);
+        if (s->half_open >= HALF_OPEN_FROM)
+            trouble_note(a, TROUBLE_HALF_OPEN, i, &e->flow, e->ts_ns);
     }
     if (server_moves && now[EVENT_SERVER] == TCP_ESTABLISHED &&
         was[EVENT_SERVER] < TCP_ESTABLISHED) {
@@ -243,18 +265,13 @@ static void count_abort(struct alarm_engine *a, int64_t i, const struct event *e
         c->reset_was[EVENT_SERVER] != TCP_ESTABLISHED)
         return;
     bool carried = c->side[0].bytes > 0 || c->side[1].bytes > 0;
-    if (!carried && both_open(c->reset_was)) { /* it was counted among the closes */
+    if (!carried && both_open(c->reset_was)) /* it was counted among the closes */
         s->closes -= s->closes > 0;
-        s->minute_closes[0] -= s->minute_closes[0] > 0;
-    }
     if (!carried || c->reset_was[c->reset_by] != TCP_ESTABLISHED || is_allowed(a, &e->flow))
         return;
     s->aborts[c->reset_by]++;
-    s->minute_aborts[0][c->reset_by]++;
-    if (!both_open(c->reset_was)) { /* the peer's FIN had been counted, as the begin of a close */
-        s->minute_closes[0]++;
+    if (!both_open(c->reset_was)) /* the peer's FIN had been counted, as the begin of a close */
         s->closes++;
-    }
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
     if (p != NULL)
         p->aborts++;
@@ -275,7 +292,7 @@ void feed_connection(struct alarm_engine *a, const struct event *e) {
     if (i == NONE)
         return;
     if (f->packets[0] > 0 || f->packets[1] > 0)
-        count_fresh(a, &a->service[i], pair_of(a, &e->flow, (uint32_t)i, false, false), f);
+        count_fresh(a, &a->service[i], NULL, f);
     if (c->end == EVENT_END_RST && c->reset_by < EVENT_NOBODY)
         count_abort(a, i, e);
     if (handshake_only || carried)
@@ -444,7 +461,7 @@ void feed_member(struct alarm_engine *a, const struct event *e) {
     const struct event_member *m = &e->member;
     const struct event_fresh *f = &m->fresh;
     bool fresh = f->packets[0] > 0 || f->packets[1] > 0;
-    if (is_over(m->state[0]) && is_over(m->state[1]) && !fresh)
+    if (!fresh && is_over(m->state[0]) && is_over(m->state[1]))
         return;
     int64_t i = service_of(a, &e->flow);
     if (i == NONE)
@@ -452,7 +469,8 @@ void feed_member(struct alarm_engine *a, const struct event *e) {
     struct service *s = &a->service[i];
     bool open = both_open(m->state), half_open = m->state[EVENT_SERVER] == TCP_SYN_RECEIVED;
     bool silent = m->state[EVENT_CLIENT] == TCP_SYN_SENT && m->state[EVENT_SERVER] == TCP_CLOSED;
-    struct pair *p = half_open || silent
+    bool over = is_over(m->state[0]) && is_over(m->state[1]);
+    struct pair *p = half_open || silent || over
                          ? NULL
                          : pair_of(a, &e->flow, (uint32_t)i, open, m->inferred == TCP_PROVEN);
     s->members++;
@@ -503,7 +521,6 @@ void feed_signal(struct alarm_engine *a, const struct event *e) {
         return;
     case EVENT_ODD_RST:
         s->odd_rst++;
-        s->minute_odd[0]++;
         trouble_note(a, TROUBLE_ODD_RST, i, &e->flow, e->ts_ns);
         return;
     case EVENT_ODD_SYN:

@@ -103,7 +103,7 @@ static uint32_t usual_gap(const struct pair *p) {
 
 void detect_silent(struct alarm_engine *a, struct pair *p) {
     struct judgement j;
-    bool here = p->established > 0 || p->opened > 0 || p->closed > 0;
+    bool here = p->established > 0 || sketch_has(a->sketch->here, sketch_bit(a->sketch, p->tag));
     double hours = a->config.history_hours > 0 ? a->config.history_hours : DAY_HOURS;
     if (here)
         note_present(a, p);

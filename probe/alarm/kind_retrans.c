@@ -2,7 +2,8 @@
  * retrans_storm: too many segments have to be sent again. Of the window, by direction: segments
  * with payload that were sent again, over all with payload; copies that the mirror made are none of
  * either. Raised above `raise` % of at least `samples` segments, critical above `critical` %, quiet
- * below `clear` %. By service; where one client alone has it, by client and service.
+ * below `clear` %. By service; where one client alone has it on connections that are open, by client
+ * and service.
  */
 #include "engine.h"
 

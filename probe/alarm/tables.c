@@ -11,7 +11,7 @@
 enum {
     FIRST_ROOM = 64,
     IDLE_S = 900, /* an unconfigured service or a client that was silent for so long may go */
-    LOOK = 64     /* entries that the hand looks at before it gives up */
+    LOOK = 32     /* entries that the hand looks at before it gives up */
 };
 
 static int make_room(void *array, uint32_t *room, uint32_t most, size_t size) {
@@ -242,7 +242,7 @@ static int64_t pair_slot(struct alarm_engine *a, bool proven) {
 
 struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_t service,
                      bool make, bool proven) {
-    uint32_t tag = index_hash(f->client, f->family == 6 ? 16 : 8, service + 1), at = tag;
+    uint32_t tag = pair_tag(f, service), at = tag;
     for (int64_t i; (i = index_next(&a->pair_index, tag, &at)) != NONE;) {
         struct pair *p = &a->pair[i];
         if (p->service != service || p->client.family != f->family ||
@@ -332,9 +332,9 @@ void trouble_note(struct alarm_engine *a, enum trouble t, int64_t service,
 /* ---- a window is over ---- */
 
 static void turn_service(struct service *s) {
-    s->answered_before = s->answered;
+    s->completed_before = s->completed;
     s->attempts = s->answered = s->completed = s->refused = s->icmp = s->syn_again = s->closes = 0;
-    s->refused_all = s->attempts_all = 0;
+    s->attempts_all = 0;
     s->aborts[0] = s->aborts[1] = s->odd_rst = 0;
     s->members = s->seen_half_open = s->seen_open = s->silent = s->clients = s->dead = s->idle = 0;
     s->close_wait = s->fin_wait2 = 0;
@@ -349,7 +349,6 @@ static void turn_service(struct service *s) {
     s->burst_most = s->burst_open = 0;
     minute_turn(s->minute_closes);
     minute_turn(s->minute_odd);
-    minute_turn(s->minute_refused);
     memmove(s->minute_aborts[1], s->minute_aborts[0],
             (MINUTE_WINDOWS - 1) * sizeof s->minute_aborts[0]);
     s->minute_aborts[0][0] = s->minute_aborts[0][1] = 0;
@@ -368,7 +367,26 @@ static void turn_client(struct alarm_engine *a, uint32_t i) {
         client_drop(a, i);
 }
 
+/* What the sketch says is of one window; which pairs are known is gathered anew each hour, since
+ * some have gone meanwhile. */
+static void turn_sketch(struct alarm_engine *a) {
+    struct pair_sketch *k = a->sketch;
+    uint64_t hour = a->now_ns / BASE_NS_PER_S / 3600;
+    memset(k->opened, 0, sizeof k->opened);
+    memset(k->here, 0, sizeof k->here);
+    k->fresh = 0;
+    if (hour == k->hour)
+        return;
+    k->hour = hour;
+    k->salt = (uint32_t)hour * 2246822519u;
+    memset(k->known, 0, sizeof k->known);
+    for (uint32_t i = 0; i < a->pairs; i++)
+        if (a->pair[i].used)
+            sketch_set(k->known, sketch_bit(k, a->pair[i].tag));
+}
+
 void tables_turn(struct alarm_engine *a) {
+    turn_sketch(a);
     for (uint32_t i = 0; i < a->services; i++) {
         if (!a->service[i].used)
             continue;
@@ -409,6 +427,7 @@ void tables_fini(struct alarm_engine *a) {
     free(a->scan);
     free(a->entry);
     free(a->trouble);
+    free(a->sketch);
     index_fini(&a->service_names);
     index_fini(&a->endpoint_index);
     index_fini(&a->pair_index);

@@ -62,7 +62,7 @@ void flow_begin(struct flow_tracker *t, struct flow *f, const struct segment *s,
     memset(f->zero_windows, 0, sizeof f->zero_windows);
     memset(f->ttl, 0, sizeof f->ttl);
     memset(f->unseen, 0, sizeof f->unseen);
-    memset(f->zero_ns, 0, sizeof f->zero_ns);
+    memset(f->zero_ms, 0, sizeof f->zero_ms);
     memset(f->told_packets, 0, sizeof f->told_packets);
     memset(f->told_laden, 0, sizeof f->told_laden);
     memset(f->told_again, 0, sizeof f->told_again);

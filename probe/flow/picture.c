@@ -61,7 +61,7 @@ static void send_frame(struct flow_tracker *t, enum event_type type, bool quiet)
 static void note_vain(struct event_member *m, unsigned role, const struct tcp_detail *d) {
     bool vain = d->trying == TCP_TRY_DATA || d->trying == TCP_TRY_KEEPALIVE;
     m->vain[role] = vain ? d->tries : 0;
-    m->vain_since_ns[role] = vain ? d->began_ns : 0;
+    m->vain_since_ns[role] = vain ? d->began_s * BASE_NS_PER_S : 0;
 }
 
 void picture_give(struct flow_tracker *t, struct flow *f) {
@@ -80,7 +80,7 @@ void picture_give(struct flow_tracker *t, struct flow *f) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
         e.member.state[role] = f->tcp.end[side].state;
         e.member.since_ns[role] = f->tcp.detail[side].since_ns;
-        e.member.zero_since_ns[role] = f->zero_ns[side];
+        e.member.zero_since_ns[role] = signal_zero_since(f, side, t->picture.ts_ns);
         note_vain(&e.member, role, &f->tcp.detail[side]);
     }
     if (t->picture.purpose & EVENT_FOR_WINDOW) {

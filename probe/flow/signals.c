@@ -92,13 +92,21 @@ static void look_at_doubt(struct flow_tracker *t, struct flow *f, unsigned from,
     (void)from;
 }
 
+uint64_t signal_zero_since(const struct flow *f, unsigned side, uint64_t now_ns) {
+    uint32_t ago_ms = (uint32_t)(now_ns / BASE_NS_PER_MS) - f->zero_ms[side];
+    if (f->zero_ms[side] == 0)
+        return 0;
+    return ago_ms > UINT32_MAX / 2 ? now_ns : now_ns - ago_ms * BASE_NS_PER_MS;
+}
+
 static void look_at_window(struct flow_tracker *t, struct flow *f, unsigned from,
                            const struct segment *s, const struct tcp_verdict *v) {
     if (v->facts & TCP_FACT_ZERO_WINDOW) {
-        f->zero_ns[from] = s->ts_ns;
-    } else if (f->zero_ns[from] != 0 && f->tcp.end[from].window != 0) {
-        send(t, f, s->ts_ns, from, EVENT_ZERO_ENDED, s->ts_ns - f->zero_ns[from]);
-        f->zero_ns[from] = 0;
+        f->zero_ms[from] = (uint32_t)(s->ts_ns / BASE_NS_PER_MS) | 1; /* 0 stands for open */
+    } else if (f->zero_ms[from] != 0 && f->tcp.end[from].window != 0) {
+        uint64_t since_ns = signal_zero_since(f, from, s->ts_ns);
+        send(t, f, s->ts_ns, from, EVENT_ZERO_ENDED, s->ts_ns - since_ns);
+        f->zero_ms[from] = 0;
     }
 }
 
@@ -173,9 +181,9 @@ void signal_fresh(const struct flow *f, struct event_fresh *fresh) {
     for (unsigned role = 0; role < 2; role++) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
         const struct tcp_endpoint *me = &f->tcp.end[side], *peer = &f->tcp.end[!side];
-        fresh->packets[role] = tcp_packets(&f->tcp, side) - f->told_packets[side];
+        fresh->packets[role] = (uint16_t)(tcp_packets(&f->tcp, side) - f->told_packets[side]);
         fresh->laden[role] = tcp_laden(&f->tcp, side) - f->told_laden[side];
-        fresh->again[role] = f->retransmits[side] - f->told_again[side];
+        fresh->again[role] = (uint16_t)(f->retransmits[side] - f->told_again[side]);
         fresh->unseen[role] = f->unseen[side] || f->tcp.detail[side].ahead_kind == TCP_AHEAD_ACK ||
                               ((me->flags & TCP_ACKING) && !(peer->flags & TCP_SEEN));
     }
@@ -183,9 +191,9 @@ void signal_fresh(const struct flow *f, struct event_fresh *fresh) {
 
 void signal_fresh_told(struct flow *f) {
     for (unsigned side = 0; side < 2; side++) {
-        f->told_packets[side] = tcp_packets(&f->tcp, side);
+        f->told_packets[side] = (uint16_t)tcp_packets(&f->tcp, side);
         f->told_laden[side] = tcp_laden(&f->tcp, side);
-        f->told_again[side] = f->retransmits[side];
+        f->told_again[side] = (uint16_t)f->retransmits[side];
         f->unseen[side] = false;
     }
 }

@@ -81,11 +81,12 @@ struct flow {
     uint16_t wheel_slot; /* WHEEL_OUT, WHEEL_DUE or the slot's number */
     uint8_t ordinal, role_score, inferred;
     uint8_t last_cause;
-    uint8_t reset_by, reset_was[2]; /* the side of the RST that ended it, and the states before */
-    uint8_t ttl[2];                 /* of its first segments; 0 is unknown */
-    bool unseen[2];                 /* event_fresh */
-    uint64_t zero_ns[2];            /* since when its window is closed */
-    uint32_t told_packets[2], told_laden[2], told_again[2]; /* by the last picture */
+    uint8_t ttl[2];                           /* of its first segments; 0 is unknown */
+    uint32_t zero_ms[2];                      /* since when its window is closed, modulo 2^32; 0 */
+    uint32_t told_laden[2];                   /* by the last picture */
+    uint16_t told_packets[2], told_again[2];  /* modulo 2^16 */
+    uint8_t reset_by, reset_was[2];           /* whose RST ended it, and the states before */
+    bool unseen[2];                           /* event_fresh */
     struct zeek_view zeek;
 };
 
@@ -285,6 +286,7 @@ void signal_stray(struct flow_tracker *t, const struct segment *s);
 void signal_reply(struct flow_tracker *t, struct flow *f, const struct segment *s);
 void signal_fresh(const struct flow *f, struct event_fresh *fresh);
 void signal_fresh_told(struct flow *f);
+uint64_t signal_zero_since(const struct flow *f, unsigned side, uint64_t now_ns); /* 0: open */
 
 /* ---- tracker.c ---- */
 enum { LEAP_WITNESSES = 3 }; /* design 1.3: a leap is believed at the third in a row that agrees */

@@ -53,7 +53,8 @@ static bool has_given_up(const struct machine *m, unsigned side, unsigned config
 void machine_first_try(struct machine *m, unsigned side, enum tcp_try kind) {
     struct tcp_detail *d = &m->c->detail[side];
     d->trying = (uint8_t)kind;
-    d->tried_ns = d->began_ns = m->now_ns;
+    d->tried_ns = m->now_ns;
+    d->began_s = (uint32_t)(m->now_ns / BASE_NS_PER_S);
     d->interval_us = 0;
     d->tries = d->steady = 0;
     m->rearm |= (uint8_t)(1u << side);
