@@ -11,6 +11,11 @@
 
 enum { TTL_STEPS = 5 }; /* routes change by a few hops; a forger sits elsewhere */
 
+/* Signals are for alarms, as are the pictures of their windows. */
+static bool wanted(const struct flow_tracker *t) {
+    return t->config.window_ns > 0;
+}
+
 static bool may_tell(struct signal_budget *b, uint64_t now_ns, uint32_t key) {
     uint64_t second = now_ns / BASE_NS_PER_S;
     uint8_t *given = &b->given[(key * 2654435761u) >> 24]; /* Knuth: multiplicative hashing */
@@ -27,6 +32,8 @@ static bool may_tell(struct signal_budget *b, uint64_t now_ns, uint32_t key) {
 static void send(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, unsigned from,
                  enum event_signal_kind kind, uint64_t value_ns) {
     struct event e; /* not zeroed as a whole: see send_transition */
+    if (!wanted(t))
+        return;
     e.ts_ns = ts_ns;
     e.type = EVENT_SIGNAL;
     emit_identity(t, f, &e.flow);
@@ -149,7 +156,7 @@ void signal_stray(struct flow_tracker *t, const struct segment *s) {
     size_t octets = s->family == 6 ? 16 : 4;
     uint32_t key;
     memcpy(&key, s->src + octets - 4, sizeof key);
-    if (!may_tell(&t->budget, s->ts_ns, key))
+    if (!wanted(t) || !may_tell(&t->budget, s->ts_ns, key))
         return;
     e.flow = (struct event_flow){.family = s->family,
                                  .client_port = s->src_port,

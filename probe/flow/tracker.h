@@ -81,12 +81,12 @@ struct flow {
     uint16_t wheel_slot; /* WHEEL_OUT, WHEEL_DUE or the slot's number */
     uint8_t ordinal, role_score, inferred;
     uint8_t last_cause;
-    uint8_t ttl[2];                           /* of its first segments; 0 is unknown */
-    uint32_t zero_ms[2];                      /* since when its window is closed, modulo 2^32; 0 */
-    uint32_t told_laden[2];                   /* by the last picture */
-    uint16_t told_packets[2], told_again[2];  /* modulo 2^16 */
-    uint8_t reset_by, reset_was[2];           /* whose RST ended it, and the states before */
-    bool unseen[2];                           /* event_fresh */
+    uint8_t ttl[2];                          /* of its first segments; 0 is unknown */
+    uint32_t zero_ms[2];                     /* since when its window is closed, modulo 2^32; 0 */
+    uint32_t told_laden[2];                  /* by the last picture */
+    uint16_t told_packets[2], told_again[2]; /* modulo 2^16 */
+    uint8_t reset_by, reset_was[2];          /* whose RST ended it, and the states before */
+    bool unseen[2];                          /* event_fresh */
     struct zeek_view zeek;
 };
 

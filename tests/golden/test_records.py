@@ -22,6 +22,8 @@ KEYS = {
                   "server_out_of_order client_zero_windows server_zero_windows client_dup_acks server_dup_acks missed_bytes "
                   "vlan tunnel inferred",
     "snapshot": "type ts probe kind keyframe server service client_state server_state count part parts members groups flows",
+    "alarm": "type ts probe seq id kind severity status since scope value threshold clear_level baseline unit rule window top "
+             "evidence quality doubtful forecast returned duration peak samples reason cmdb summary",
     "gap": "type ts probe from to what lost why",
     "stats": "type ts probe packets bytes tcp not_tcp truncated malformed duplicates reordered time_jumps fragments stray "
              "kernel_drops interface_drops missed_bytes flows_open flows_total flows_evicted transitions connections snapshots "
@@ -29,6 +31,8 @@ KEYS = {
 }
 OPTIONAL = set("client_was server_was inferred vlan tunnel handshake_server_rtt handshake_client_rtt server_rtt client_rtt "
                "why history".split())
+ALARM_OPTIONAL = set("value threshold clear_level baseline unit window top evidence doubtful forecast returned duration peak "
+                     "samples reason cmdb".split())
 SNAPSHOT_KEYS = {
     "begin": "type ts probe kind keyframe flows", "end": "type ts probe kind groups flows",
     "group": "type ts probe kind server service client_state server_state count part parts members"}
@@ -53,7 +57,7 @@ def check_form(line, record):
     keys = list(record)
     known = (SNAPSHOT_KEYS[record["kind"]] if kind == "snapshot" else KEYS[kind]).split()
     need(keys == [k for k in known if k in record], "keys unknown or out of order: %s", keys)
-    optional = OPTIONAL | {"keyframe", "members"} if kind == "snapshot" else OPTIONAL
+    optional = OPTIONAL | {"snapshot": {"keyframe", "members"}, "alarm": ALARM_OPTIONAL}.get(kind, set())
     absent = [k for k in known if k not in record and k not in optional]
     need(not absent, "keys missing: %s", absent)
     need(not any(v is None or v is False or v == "" for v in record.values()), "an unknown value is written out")
@@ -139,9 +143,30 @@ class Snapshots:
         return None
 
 
+class Alarms:
+    """Messages are counted without a hole; an alarm is raised, perhaps updated, cleared, and one is in force for a kind and
+    scope."""
+
+    def __init__(self):
+        self.seq, self.active = 0, {}
+
+    def take(self, record):
+        self.seq += 1
+        need(record["seq"] == self.seq, "seq is %d, not %d", record["seq"], self.seq)
+        key = (record["kind"], json.dumps(record["scope"], sort_keys=True))
+        if record["status"] == "raised":
+            need(key not in self.active, "raised while it is in force")
+            self.active[key] = record["id"]
+        need(self.active.get(key) == record["id"], "an id that is not the one in force")
+        if record["status"] == "cleared":
+            need({"duration", "samples", "reason"} <= set(record), "cleared without duration, samples, reason")
+            del self.active[key]
+        need(record["summary"] and record["rule"], "no words")
+
+
 def check_capture(lines, period):
     states, ended, opened, last = {}, set(), False, 0
-    snapshots = Snapshots(period)
+    snapshots, alarms = Snapshots(period), Alarms()
     records = [json.loads(line) for line in lines]
     for number, (line, record) in enumerate(zip(lines, records), 1):
         try:
@@ -155,7 +180,9 @@ def check_capture(lines, period):
                 snapshots.transition(line, record)
             if kind == "snapshot":
                 snapshots.take(line, record)
-            if kind in ("transition", "gap", "snapshot") or (kind == "connection" and not is_open):
+            if kind == "alarm":
+                alarms.take(record)
+            if kind in ("transition", "gap", "snapshot", "alarm") or (kind == "connection" and not is_open):
                 need(nanoseconds(line) >= last, "ts runs back")
                 last = nanoseconds(line)
             if kind == "connection":
@@ -167,7 +194,7 @@ def check_capture(lines, period):
     need(records and records[-1]["type"] == "stats", "the last record is not stats")
     stats = records[-1]
     need(set(states) == ended, "%d flows with transitions, %d connection records", len(states), len(ended))
-    for kind in ("transition", "connection", "gap"):
+    for kind in ("transition", "connection", "gap", "alarm"):
         count = sum(record["type"] == kind for record in records)
         need(stats[kind + "s"] == count, "stats counts %d %ss, there are %d", stats[kind + "s"], kind, count)
     ends = sum(record["type"] == "snapshot" and record["kind"] == "end" for record in records)

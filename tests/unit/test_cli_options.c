@@ -98,7 +98,7 @@ static void test_refused_options(void **state) {
     refuse("--workers=65", "--workers", "1 to 64");
     refuse("--workers=2x", "--workers", "found \"2x\"");
     refuse("--format=xml", "--format", "allowed are report, jsonl, none");
-    refuse("--redis=redis://u:secret@h", "--redis", "allowed is only \"none\"");
+    refuse("--redis=rediss://u:secret@h", "--redis", "later version");
     refuse("--name=a b", "--name", "found \"a b\"");
     refuse("--records=stats,gap", "--records", "found \"stats,gap\"");
     refuse("--at=tomorrow", "--at", "found \"tomorrow\"");
