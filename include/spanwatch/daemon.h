@@ -10,6 +10,8 @@
 #ifndef SPANWATCH_DAEMON_H
 #define SPANWATCH_DAEMON_H
 
+#include <sys/types.h>
+
 #include "spanwatch/base.h"
 
 /*
@@ -21,12 +23,20 @@
  */
 int daemon_become(const char *user, bool keep_net_raw, struct base_error *error);
 
+/* Whom daemon_become makes of root: the user's numbers; of others: their own. -1 with `error` when
+ * `user` is not there. */
+int daemon_user(const char *user, uid_t *uid, gid_t *gid, struct base_error *error);
+
+/* As root: make a folder and the files in it (not what is deeper) belong to the user. */
+int daemon_give(const char *folder, uid_t uid, gid_t gid, struct base_error *error);
+
 /* The calling thread has no capability from here on, nor have the threads that it starts. */
 void daemon_drop_capabilities(void);
 
 enum daemon_profile {
-    DAEMON_PROBE, /* reads packets, writes records, opens files for reading, starts threads */
-    DAEMON_OPENER /* makes packet sockets; can neither write, send, connect nor start anything */
+    DAEMON_PROBE,  /* reads packets, writes records, opens files for reading, starts threads */
+    DAEMON_WRITER, /* the same, and connects to a store, resolves names, writes files */
+    DAEMON_OPENER  /* makes packet sockets; can neither write, send, connect nor start anything */
 };
 
 /*

@@ -64,9 +64,8 @@ static const struct option_row rows[] = {
     {"output", "FILE", CLI_RUN, TEXT(output),
      "write to FILE, which is replaced; '-' (the default) is standard output"},
     {"format", "report|jsonl|none", CLI_RUN, 0, take_format,
-     "a report for a person (the default of read), records as JSON Lines (the default of probe, "
-     "which "
-     "has no report), or nothing"},
+     "a report for a person (the default of read), records as JSON Lines (the default of probe "
+     "without a store, which has no report), or nothing"},
     {"records", "LIST", CLI_RUN, 0, take_records,
      "which records jsonl has, separated by commas: transitions, connections, snapshots, alarms, "
      "gaps, stats "
@@ -481,6 +480,8 @@ int cli_options_parse(struct cli_options *o, int argc, char **argv, enum cli_ver
         if (take(o, row_of(code), optarg, error) != 0)
             return -1;
     }
+    if (verb == CLI_PROBE && !o->no_store && !o->format_given)
+        o->format = CLI_NONE; /* the store has it all */
     o->files = (const char *const *)(argv + optind);
     o->file_count = (size_t)(argc - optind);
     return 0;

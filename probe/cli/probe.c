@@ -119,7 +119,8 @@ static int open_lines(struct probe_job *job, struct base_error *error) {
 
 /* Stats count them too. */
 static bool wants_snapshots(const struct cli_options *o) {
-    return o->format == CLI_JSONL && (o->records & (STORE_SNAPSHOTS | STORE_STATS));
+    return !o->no_store ||
+           (o->format == CLI_JSONL && (o->records & (STORE_SNAPSHOTS | STORE_STATS)));
 }
 
 static int init_workers(struct probe_job *job, struct base_error *error) {
@@ -176,7 +177,7 @@ static int drop_rights(struct probe_job *job, struct base_error *error) {
     if (reopen && cli_opener_start(&job->opener, job->capture, job->workers, error) != 0)
         return -1;
     daemon_drop_capabilities();
-    daemon_confine(DAEMON_PROBE);
+    daemon_confine(job->store != NULL ? DAEMON_WRITER : DAEMON_PROBE);
     return 0;
 }
 
@@ -195,7 +196,7 @@ static int start_threads(struct probe_job *job, struct base_error *error) {
 static int start_and_run(struct probe_job *job, struct base_error *error) {
     daemon_notify_open(&job->notify);
     if (open_captures(job, error) != 0 || init_workers(job, error) != 0 ||
-        open_lines(job, error) != 0)
+        open_lines(job, error) != 0 || probe_store_open(job, error) != 0)
         return -1;
     tell_obtained(job);
     return probe_run(job, start_threads, error);
@@ -209,6 +210,7 @@ static void finish(struct probe_job *job) {
     for (size_t i = 0; i < job->workers && job->worker != NULL; i++)
         cli_worker_fini(&job->worker[i]);
     cli_opener_stop(&job->opener);
+    probe_store_free(job);
     capture_live_free(job->capture, job->workers);
     store_jsonl_free(job->lines);
     if (job->fd >= 0)

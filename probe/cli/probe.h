@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "spanwatch/daemon.h"
+#include "spanwatch/store_redis.h"
 
 #include "alarms.h"
 #include "opener.h"
@@ -41,6 +42,9 @@ struct probe_job {
     struct cli_output output;
     int fd;                    /* of the output, non-blocking where it could block; -1 for none */
     struct store_jsonl *lines; /* NULL with --format none */
+    struct store_redis *store; /* NULL with --redis none */
+    struct redis_url url;      /* of the store */
+    bool embedded;             /* the store is a server of our own */
 
     size_t workers;
     struct capture_live *capture[CLI_WORKERS_MOST];
@@ -69,6 +73,17 @@ typedef int probe_start(struct probe_job *job, struct base_error *error);
 /* Run until a signal, the duration, or a fault; everything is written then. -1 with `error` when it
  * could not begin. */
 int probe_run(struct probe_job *job, probe_start *start, struct base_error *error);
+
+/* The store (probe_store.c): opened while there are rights, started on the loop; nothing is done
+ * when there is none. _end runs the loop until all is stored or spooled, for a few seconds at most;
+ * _close needs one more run of the loop, _free none. */
+int probe_store_open(struct probe_job *job, struct base_error *error);
+int probe_store_start(struct probe_job *job, struct base_error *error);
+void probe_store_stats(struct probe_job *job, struct record_stats *s);
+void probe_store_snapshot(struct probe_job *job); /* the pending one */
+void probe_store_end(struct probe_job *job);
+void probe_store_close(struct probe_job *job);
+void probe_store_free(struct probe_job *job);
 
 /* Begin the end; `failed` makes the exit status 1. */
 void probe_stop(struct probe_job *job, bool failed);

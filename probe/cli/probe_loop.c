@@ -195,6 +195,7 @@ static void write_rest(struct probe_job *job) {
         probe_tell_missing(job);
         probe_tell_stats(job);
     }
+    probe_store_end(job);
     while (!flush(job) && uv_hrtime() < job->deadline_ns)
         usleep(ENDING_MS * 1000);
     int fault = job->lines != NULL ? store_jsonl_fault(job->lines) : 0;
@@ -281,12 +282,15 @@ int probe_run(struct probe_job *job, probe_start *start, struct base_error *erro
     if (result != 0)
         return base_error_set(error, "main loop", "%s", uv_strerror(result));
     result = start(job, error);
+    if (result == 0)
+        result = probe_store_start(job, error);
     if (result == 0) {
         start_timers(job);
         daemon_notify_send(&job->notify, "READY=1");
         uv_run(&job->uv.loop, UV_RUN_DEFAULT);
         write_rest(job);
     }
+    probe_store_close(job);
     close_loop(&job->uv);
     return result;
 }

@@ -27,6 +27,8 @@ static void write_gap(struct probe_job *job, const struct record_gap *gap) {
         job->ts_ns = gap->ts_ns;
     if (job->lines != NULL)
         store_jsonl_gap(job->lines, gap);
+    if (job->store != NULL)
+        store_redis_gap(job->store, gap);
 }
 
 /* ---- notes ---- */
@@ -81,11 +83,14 @@ static void tell_note(struct probe_job *job, size_t worker, const struct cli_not
         if (n->event.ts_ns > job->ts_ns)
             job->ts_ns = n->event.ts_ns;
         cli_alarms_take(&job->alarms, worker, &n->event);
-        if (job->lines == NULL)
-            return;
-        store_jsonl_use(job->lines, &job->context[worker]);
-        store_jsonl_event(job->lines, &n->event);
-        cli_snapshots_take(&job->snapshots, worker, &n->event);
+        if (job->lines != NULL) {
+            store_jsonl_use(job->lines, &job->context[worker]);
+            store_jsonl_event(job->lines, &n->event);
+        }
+        if (job->store != NULL)
+            store_redis_event(job->store, &job->context[worker], &n->event);
+        if (cli_snapshots_take(&job->snapshots, worker, &n->event) && job->store != NULL)
+            probe_store_snapshot(job);
         return;
     case CLI_NOTE_GAP:
         write_gap(job, &n->gap);
@@ -239,6 +244,7 @@ void probe_tell_stats(struct probe_job *job) {
     alarm_stats(job->alarms.engine, &(struct alarm_stats){.packets = sum.packets,
                                                           .kernel_drops = sum.kernel_drops,
                                                           .interface_drops = sum.interface_drops});
+    probe_store_stats(job, &sum);
     if (job->lines != NULL)
         store_jsonl_stats(job->lines, &sum);
     job->ts_ns = sum.ts_ns;

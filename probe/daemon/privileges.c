@@ -7,12 +7,15 @@
  */
 #include "spanwatch/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,6 +43,40 @@ static int find_user(const char *user, uid_t *uid, gid_t *gid, struct base_error
     if (p == NULL && user != NULL)
         return base_error_set(error, "--user", "there is no user \"%s\" on this system", user);
     return 0;
+}
+
+int daemon_user(const char *user, uid_t *uid, gid_t *gid, struct base_error *error) {
+    if (geteuid() == 0)
+        return find_user(user, uid, gid, error);
+    *uid = geteuid();
+    *gid = getegid();
+    return 0;
+}
+
+/* Never through a symbolic link: the folder may have been the user's before. */
+int daemon_give(const char *folder, uid_t uid, gid_t gid, struct base_error *error) {
+    DIR *d;
+    const struct dirent *file;
+    int result = 0;
+    if (geteuid() != 0)
+        return 0;
+    d = opendir(folder);
+    if (d == NULL || fchown(dirfd(d), uid, gid) != 0)
+        result = base_error_set(error, folder, "cannot be given to the probe's user: %s",
+                                strerror(errno));
+    while (d != NULL && result == 0 && (file = readdir(d)) != NULL) {
+        struct stat st;
+        if (fstatat(dirfd(d), file->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            st.st_nlink == 1)
+            result =
+                fchownat(dirfd(d), file->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) == 0
+                    ? 0
+                    : base_error_set(error, file->d_name, "cannot be given to the probe's user: %s",
+                                     strerror(errno));
+    }
+    if (d != NULL)
+        closedir(d);
+    return result;
 }
 
 static int leave_root(const char *user, struct base_error *error) {

@@ -83,6 +83,16 @@ static const uint32_t probe[] = {
 #endif
 };
 
+/* The store: its socket, the spool's files, and what the resolver of names does. Paths are not looked
+ * at here: the user's rights are few. */
+static const uint32_t writer[] = {
+    SYS_connect, SYS_shutdown, SYS_bind, SYS_getpeername, SYS_sendmmsg, SYS_pread64, SYS_pwrite64,
+    SYS_pwritev, SYS_pwritev2, SYS_ftruncate, SYS_unlinkat, SYS_openat, SYS_wait4, SYS_statx,
+#ifdef SYS_open
+    SYS_open, SYS_unlink,
+#endif
+};
+
 /* recvfrom: libpcap empties a socket when it sets a filter. */
 static const uint32_t opener[] = {SYS_bind, SYS_eventfd2, SYS_recvfrom};
 
@@ -120,6 +130,13 @@ static const struct rule probe_rules[] = {
 static const struct rule opener_rules[] = {
     {SYS_socket, 0, AF_PACKET, false, SECCOMP_RET_ALLOW, NEXT},
     {SYS_socket, 0, AF_UNIX, false, SECCOMP_RET_ALLOW, FAIL},
+};
+
+static const struct rule writer_rules[] = {
+    {SYS_socket, 0, AF_UNIX, false, SECCOMP_RET_ALLOW, NEXT},
+    {SYS_socket, 0, AF_INET, false, SECCOMP_RET_ALLOW, NEXT},
+    {SYS_socket, 0, AF_INET6, false, SECCOMP_RET_ALLOW, NEXT},
+    {SYS_socket, 0, AF_NETLINK, false, SECCOMP_RET_ALLOW, FAIL},
 };
 
 enum { MOST = 512 /* instructions; the tables need less */ };
@@ -179,16 +196,20 @@ static void build(struct program *p, enum daemon_profile profile) {
     add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1));
     verdict(p, SECCOMP_RET_KILL_PROCESS);
 #endif
-    if (profile == DAEMON_PROBE)
-        RULES(p, probe_rules);
-    else
+    if (profile == DAEMON_OPENER)
         RULES(p, opener_rules);
+    else
+        RULES(p, probe_rules);
+    if (profile == DAEMON_WRITER) {
+        RULES(p, writer_rules);
+        LIST(p, writer, SECCOMP_RET_ALLOW); /* before the rules that forbid to open for writing */
+    }
     RULES(p, common_rules);
     LIST(p, common, SECCOMP_RET_ALLOW);
-    if (profile == DAEMON_PROBE)
-        LIST(p, probe, SECCOMP_RET_ALLOW);
-    else
+    if (profile == DAEMON_OPENER)
         LIST(p, opener, SECCOMP_RET_ALLOW);
+    else
+        LIST(p, probe, SECCOMP_RET_ALLOW);
     LIST(p, forbidden, SECCOMP_RET_KILL_PROCESS);
     verdict(p, FAIL);
 }

@@ -410,6 +410,8 @@ void store_redis_finish(struct store_redis *s, uint64_t last_ns, uint32_t deadli
     s->last_ns = last_ns;
     if (s->first_ns == 0)
         s->first_ns = last_ns;
+    for (size_t i = 0; i < s->streams; i++) /* the store holds more than came now */
+        s->conflict = s->conflict || s->stream[i].resume.ms != 0;
     uv_update_time(s->loop);
     s->deadline_ms = deadline_ms != 0 ? uv_now(s->loop) + deadline_ms : 0;
     tell_shed(s);

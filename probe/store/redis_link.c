@@ -19,6 +19,7 @@
 
 enum {
     TICK_MS = 20,
+    LATE_MS = 500,
     WAIT_FIRST_MS = 50,
     WAIT_MOST_MS = 2000,
     KEEPALIVE_IDLE_S = 5,
@@ -82,6 +83,20 @@ static void del_write(void *data) {
     set_events(p, p->events & ~UV_WRITABLE);
 }
 
+/* Told once, and again when it fails for another reason. */
+static void tell_break(struct store_link *l) {
+    char shown[REDIS_SHOWN_TEXT];
+    const char *why = l->why[0] != '\0' ? l->why : "connection lost";
+    if (l->told && strncmp(why, l->told_why, sizeof l->told_why - 1) == 0)
+        return;
+    base_warn("%s: the store is not reached: %s; trying again, and keeping what it lacks",
+              redis_url_shown(&l->url, shown), why);
+    snprintf(l->told_why, sizeof l->told_why, "%.95s", why);
+    if (!l->told)
+        l->down_ms = uv_now(l->loop);
+    l->told = true;
+}
+
 /* The connection is gone, or was never there: wait, longer each time, then try again. */
 static void retry(struct store_link *l) {
     uint32_t wait = WAIT_FIRST_MS << (l->attempt < 6 ? l->attempt : 6);
@@ -93,13 +108,7 @@ static void retry(struct store_link *l) {
         wait = WAIT_MOST_MS;
     if (l->wait_ms < wait)
         l->wait_ms = wait;
-    if (!l->told) {
-        char shown[REDIS_SHOWN_TEXT];
-        base_warn("%s: the store is not reached: %s; trying again, and keeping what it lacks",
-                  redis_url_shown(&l->url, shown), l->why[0] != '\0' ? l->why : "connection lost");
-        l->told = true;
-        l->down_ms = uv_now(l->loop);
-    }
+    tell_break(l);
     set_state(l, STORE_LINK_WAITING);
 }
 
@@ -309,7 +318,14 @@ static void attempt(struct store_link *l) {
 
 static void on_tick(uv_timer_t *tick) {
     struct store_link *l = tick->data;
-    uint64_t now = uv_now(l->loop), in_state = now - l->since_ms;
+    uint64_t now = uv_now(l->loop);
+    if (now - l->tick_ms > LATE_MS &&
+        l->tick_ms != 0) { /* the loop did not run: answers may wait */
+        l->progress_ms += now - l->tick_ms;
+        l->since_ms += now - l->tick_ms;
+    }
+    l->tick_ms = now;
+    uint64_t in_state = now - l->since_ms;
     switch (l->state) {
     case STORE_LINK_WAITING:
         if (in_state >= l->wait_ms)

@@ -54,6 +54,8 @@ struct store_link {
     size_t outstanding;           /* commands without an answer */
     uint64_t breaks;              /* connections that were lost or could not be made */
     char why[256];                /* of the last break; "" for none */
+    char told_why[96];            /* what was told of it last */
+    uint64_t tick_ms;             /* of the last tick */
     bool drop;                    /* cut it at the next tick */
 };
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 256, FOREIGN_MOST = 1000, WEDGED_RETRY_MS = 5000 };
+enum { PAGE = 256, FOREIGN_MOST = 1000, MENDS_MOST = 3, WEDGED_RETRY_MS = 5000 };
 
 struct store_compare {
     struct store_id end;       /* the stream's last ID */
@@ -237,9 +237,13 @@ static void on_mended(redisAsyncContext *redis, void *reply, void *context) {
     store_link_answered(&s->link, reply);
     if (r == NULL)
         return;
-    if (r->type == REDIS_REPLY_ERROR) {
-        wedge(st, st->compare->end);
+    /* an error: more came behind what was seen, or the server knows no XSETID that goes back */
+    st->mends = r->type == REDIS_REPLY_ERROR ? st->mends + 1 : 0;
+    if (st->mends > MENDS_MOST) {
+        struct store_id end = st->compare->end;
+        base_warn("the store refuses to remove them: %.200s", r->str);
         store_compare_free(st);
+        wedge(st, end);
         return;
     }
     store_compare_free(st);

@@ -473,7 +473,8 @@ static int scan(struct store_spool *p, struct base_error *error) {
     while (result == 0 && (file = readdir(folder)) != NULL)
         result = take_file(p, file->d_name, error);
     closedir(folder);
-    qsort(p->segment, p->segments, sizeof *p->segment, compare_segments);
+    if (p->segments > 0)
+        qsort(p->segment, p->segments, sizeof *p->segment, compare_segments);
     return result;
 }
 

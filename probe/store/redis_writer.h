@@ -80,6 +80,7 @@ struct store_stream {
     uint64_t retry_ms;        /* not before, when broken or wedged */
     unsigned in_flight;       /* batches */
     unsigned refusals;        /* in a row */
+    unsigned mends;           /* in vain, in a row */
     bool known;               /* base, acked and length come from the store */
     bool listed, dirty;       /* stands in the list of those to send; of those with an open chunk */
     struct store_stream *next_listed, *next_dirty;

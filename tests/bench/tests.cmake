@@ -8,6 +8,10 @@ foreach(program spanwatch-bench-generate spanwatch-bench-pcap-loop spanwatch-ben
 endforeach()
 target_link_libraries(spanwatch-bench-pcap-loop PRIVATE PkgConfig::PCAP)
 
+add_executable(spanwatch-bench-store ${CMAKE_CURRENT_LIST_DIR}/store_write.c)
+target_include_directories(spanwatch-bench-store PRIVATE ${PROJECT_SOURCE_DIR})
+target_link_libraries(spanwatch-bench-store PRIVATE ${rooms} PkgConfig::UV)
+
 if(Python3_FOUND)
   add_test(NAME bench_counts
            COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/run.py --counts-only --scale 0.002

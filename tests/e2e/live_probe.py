@@ -102,7 +102,7 @@ class Probe:
         self.started = time.monotonic()
         with open(self.errors_path, "wb") as errors, open(self.path, "wb") as records, cable.server:
             self.process = subprocess.Popen(
-                (program, "probe", "--name", NAME) + options, stdout=output or records, stderr=errors,
+                (program, "probe", "--name", NAME, "--redis", "none") + options, stdout=output or records, stderr=errors,
                 preexec_fn=self._drop_net_raw if without_net_raw else None,
                 env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "NOTIFY_SOCKET": self.path + ".notify",
                      **(environment or {})})

@@ -33,6 +33,9 @@ class Server:
                     return
             except OSError:
                 pass
+            except RuntimeError as answer:
+                if "LOADING" not in str(answer):
+                    raise
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("redis-server does not start")
             time.sleep(0.02)

@@ -1,0 +1,127 @@
+/*
+ * The store of `probe`: what is opened while there are rights, and what the main loop hands on.
+ *
+ * Input: --redis, the configuration. Output: a writer on the main loop. Files and folders that the
+ * writer needs later are given to the user that the probe becomes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "spanwatch/store_embedded.h"
+
+#include "probe.h"
+
+enum { END_MS = 3000 /* for what is not stored yet; the rest lies in the spool */ };
+
+/* The state folder, the spool's in it or beside it: the new user's. */
+static int prepare_folders(struct probe_job *job, char state[REDIS_FOLDER_TEXT],
+                           char spool[REDIS_FOLDER_TEXT], struct base_error *error) {
+    const struct cli_config *c = &job->config;
+    int n;
+    if (redis_state_folder(c->state_folder, state, error) != 0)
+        return -1;
+    if (c->store_spool_folder[0] != '\0')
+        n = snprintf(spool, REDIS_FOLDER_TEXT, "%s/%s.spool", c->store_spool_folder, job->name);
+    else
+        n = snprintf(spool, REDIS_FOLDER_TEXT, "%s/%s.spool", state, job->name);
+    if (n < 0 || n >= REDIS_FOLDER_TEXT)
+        return base_error_set(error, "store.spool_folder", "the path is too long");
+    return 0;
+}
+
+int probe_store_open(struct probe_job *job, struct base_error *error) {
+    const struct cli_config *c = &job->config;
+    struct store_redis_options o = {.prefix = c->store_prefix,
+                                    .name = job->name,
+                                    .version = SPANWATCH_VERSION,
+                                    .partitions = c->store_partitions,
+                                    .flush_ms = c->store_flush_ms,
+                                    .keep_s = c->store_keep_s,
+                                    .queue_mib = c->store_queue_mib,
+                                    .spool_mib = c->store_spool_mib,
+                                    .retention_s = c->store_retention_s,
+                                    .retention_mib = c->store_retention_mib,
+                                    .history = STORE_REDIS_CONTINUE,
+                                    .live = true,
+                                    .may_wait = true};
+    char state[REDIS_FOLDER_TEXT], spool[REDIS_FOLDER_TEXT];
+    uid_t uid;
+    gid_t gid;
+    if (job->options->no_store)
+        return 0;
+    if (prepare_folders(job, state, spool, error) != 0 ||
+        daemon_user(job->options->user, &uid, &gid, error) != 0 ||
+        daemon_give(state, uid, gid, error) != 0)
+        return -1;
+    o.state_folder = state;
+    o.spool_folder = c->store_spool_mib > 0 ? spool : NULL;
+    if (job->options->redis == NULL) {
+        job->embedded = true;
+        if (store_embedded_start(state, uid, gid, &o.url, error) != 0)
+            return -1;
+    } else if (redis_url_parse(&o.url, job->options->redis, error) != 0) {
+        return -1;
+    }
+    job->url = o.url;
+    job->store = store_redis_new(&o, error);
+    if (job->store == NULL)
+        return -1;
+    if (daemon_give(state, uid, gid, error) != 0 ||
+        (o.spool_folder != NULL && daemon_give(spool, uid, gid, error) != 0))
+        return -1;
+    return 0;
+}
+
+int probe_store_start(struct probe_job *job, struct base_error *error) {
+    return job->store != NULL ? store_redis_start(job->store, &job->uv.loop, error) : 0;
+}
+
+/* How the store stands, into the counters; and whether this probe may still write. */
+void probe_store_stats(struct probe_job *job, struct record_stats *s) {
+    struct store_redis_counters c;
+    if (job->store == NULL)
+        return;
+    store_redis_counters(job->store, &c);
+    s->store_queued = c.queued;
+    s->store_spooled = c.spooled;
+    s->store_lost = c.lost;
+    store_redis_stats(job->store, s);
+    if (c.lost_lock && !job->stopping)
+        probe_stop(job, true);
+}
+
+void probe_store_snapshot(struct probe_job *job) {
+    struct store_redis_cursor at = {0};
+    while (!store_redis_snapshot(job->store, job->context, job->snapshots.pending, &at))
+        ;
+}
+
+void probe_store_end(struct probe_job *job) {
+    if (job->store == NULL)
+        return;
+    store_redis_finish(job->store, job->told.ts_ns, END_MS);
+    while (!store_redis_is_finished(job->store))
+        uv_run(&job->uv.loop, UV_RUN_ONCE);
+    uint64_t left = store_redis_left(job->store);
+    if (left > 0) {
+        base_warn("the store did not take the last %llu records in time: they are lost",
+                  (unsigned long long)left);
+        job->failed = true;
+    }
+}
+
+void probe_store_close(struct probe_job *job) {
+    if (job->store != NULL)
+        store_redis_close(job->store);
+}
+
+void probe_store_free(struct probe_job *job) {
+    bool opened = job->store != NULL;
+    store_redis_free(job->store);
+    job->store = NULL;
+    if (job->embedded && opened)
+        store_embedded_stop(&job->url);
+}

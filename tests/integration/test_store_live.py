@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""`spanwatch probe` and its store, live between two network namespaces, through the deaths of the server and of the probe
+itself.    test_store_live.py BINARY [TEST]...
+
+A recorder beside the probe takes the same packets; what `read` makes of its capture is the truth.
+"""
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import private_redis
+import store_truth as truth
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import live_probe  # noqa: E402
+import netns  # noqa: E402
+
+BINARY = ""
+NAME = "live"
+FLUSH_NS = 200 * 10**6
+TIMERS = ("--set", "tracker.time_wait=1")
+
+
+class Traffic(threading.Thread):
+    """Short connections, one after another, until it is stopped."""
+
+    def __init__(self, cable):
+        super().__init__(daemon=True)
+        self.cable, self.ending = cable, False
+        self.listener = cable.listen(7001)
+        self.start()
+
+    def run(self):
+        while not self.ending:
+            with self.cable.connect(7001) as near:
+                far, _ = self.listener.accept()
+                with far:
+                    near.sendall(b"question")
+                    far.recv(100)
+                    far.sendall(b"answer")
+                    near.recv(100)
+            time.sleep(0.005)
+
+    def stop(self):
+        self.ending = True
+        self.join(10)
+        self.listener.close()
+
+
+class Live(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="spanwatch-live-")
+        os.chmod(self.folder.name, 0o755)  # the probe becomes another user
+        self.state = os.path.join(self.folder.name, "state")
+        self.capture = os.path.join(self.folder.name, "truth.pcap")
+        self.probe = self.traffic = self.recorder = None
+        self.cable = live_probe.Cable()
+        self.errors = os.path.join(self.folder.name, "errors")
+
+    def tearDown(self):
+        if self.traffic is not None:
+            self.traffic.stop()
+        if self.probe is not None and self.probe.poll() is None:
+            self.probe.kill()
+            self.probe.wait()
+        self.folder.cleanup()
+
+    def start(self, *options):
+        with open(self.errors, "ab") as errors, self.cable.server:
+            self.probe = subprocess.Popen(
+                (BINARY, "probe", "-i", "eth0", "--name", NAME, "--set", "state_folder=" + self.state) + TIMERS + options,
+                stderr=errors, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+
+    def told(self):
+        with open(self.errors, encoding="utf-8") as f:
+            return f.read()
+
+    def wait_for_words(self, words, times=1):
+        truth.wait_for(words, lambda: self.told().count(words) >= times or self.probe.poll() is not None)
+        self.assertIsNone(self.probe.poll(), self.told())
+
+    def end(self, expected=0):
+        self.probe.send_signal(signal.SIGTERM)
+        self.assertEqual(self.probe.wait(20), expected, self.told())
+
+    def record(self):
+        self.recorder = live_probe.Recorder(self.cable.server, "eth0", self.capture)
+        self.traffic = Traffic(self.cable)
+
+    def end_of_record(self):
+        self.traffic.stop()
+        self.traffic = None
+        time.sleep(2.5)  # TIME_WAIT, and what is on its way
+        self.recorder.stop()
+
+    def server(self):
+        return truth.Server("--unixsocketperm", "777", aof=True)
+
+    def open_folder(self, redis):
+        os.chmod(redis.folder, 0o755)
+
+    def test_server_killed_and_paused(self):
+        with self.server() as redis:
+            self.open_folder(redis)
+            self.record()
+            self.start("--redis", redis.url)
+            self.wait_for_words("capturing")
+            time.sleep(1.5)
+            redis.kill()
+            time.sleep(1.0)
+            redis.start()
+            time.sleep(1.0)
+            redis.pause()
+            time.sleep(2.0)
+            redis.go_on()
+            time.sleep(1.0)
+            self.end_of_record()
+            self.end()
+            self.compare(redis)
+
+    @staticmethod
+    def who(entry):
+        """A connection, but for the time: ports are used again."""
+        return entry[2:4]
+
+    def flows(self, records):
+        """The entries of each flow that is whole: from its SYN to its end."""
+        flows = {}
+        for r in records:
+            if r["type"] == "transition":
+                flows.setdefault(r["flow"], []).append(truth.as_entry(r))
+        return {k: v for k, v in flows.items() if v[0][7] == "syn" and v[-1][5] == "CLOSED/CLOSED"}
+
+    def compare(self, redis, slack_ns=0):
+        """Flows that lie wholly outside the gaps are stored wholly; nothing is twice or out of order."""
+        have, order = {}, []
+        for p in range(16):
+            where = "spanwatch:{live/%d}:transitions" % p
+            entries = truth.stream(redis, where)
+            truth.check_ids(entries, where)
+            for _, fields in entries:
+                values = tuple(v for _, v in fields)
+                have.setdefault(self.who(values), []).append(values)
+                order.append(values)
+        self.assertEqual(len(order), len(set(order)), "entries are there twice")
+        for entries in have.values():
+            times = [truth.ns(e[0]) for e in entries]
+            self.assertEqual(times, sorted(times), entries)
+        gaps = [(a - slack_ns, b) for a, b, n in truth.gaps(redis, NAME, "packets")]
+        wanted = self.flows(truth.records(BINARY, NAME, self.capture, *TIMERS))
+        began = min(truth.ns(e[0]) for entries in have.values() for e in entries)
+        compared = 0
+        for entries in wanted.values():
+            first, last = truth.ns(entries[0][0]), truth.ns(entries[-1][0])
+            if first < began or any(a <= last and first <= b for a, b in gaps):
+                continue
+            # the recorder's stamps and the probe's lie some microseconds apart, and so do the flows' identities
+            stored = [e for e in have.get(self.who(entries[0]), []) if first - 10**7 < truth.ns(e[0]) < last + 10**7]
+            self.assertEqual([e[2:] for e in stored], [e[2:] for e in entries], f"gaps: {gaps}\n" + self.told())
+            for x, y in zip(stored, entries):
+                self.assertLess(abs(truth.ns(x[0]) - truth.ns(y[0])), 10**7)
+            compared += 1
+        self.assertGreater(compared, 20)
+        return gaps
+
+    def test_probe_killed(self):
+        with self.server() as redis:
+            self.open_folder(redis)
+            self.record()
+            self.start("--redis", redis.url)
+            self.wait_for_words("capturing")
+            for again in range(2, 4):
+                time.sleep(1.5)
+                killed = time.time_ns()
+                self.probe.kill()
+                self.probe.wait()
+                time.sleep(0.5)
+                self.start("--redis", redis.url)
+                self.wait_for_words("capturing", again)
+            time.sleep(1.0)
+            self.end_of_record()
+            self.end()
+            gaps = self.compare(redis)
+            self.assertEqual(len(gaps), 2)
+            # the second gap begins not long before the kill: little more than the capture's own delay and flush_ms
+            self.assertGreater(gaps[1][0], killed - FLUSH_NS * 4)
+
+    def test_probe_and_server_killed(self):
+        """While the server is away the spool keeps what comes, and the next probe stores it first."""
+        with self.server() as redis:
+            self.open_folder(redis)
+            self.record()
+            self.start("--redis", redis.url)
+            self.wait_for_words("capturing")
+            time.sleep(1.5)
+            redis.kill()
+            time.sleep(1.5)
+            killed = time.time_ns()
+            self.probe.kill()
+            self.probe.wait()
+            self.assertTrue(os.listdir(os.path.join(self.state, NAME + ".spool")))
+            redis.start()
+            self.start("--redis", redis.url)
+            self.wait_for_words("capturing", 2)
+            time.sleep(1.5)
+            self.end_of_record()
+            self.end()
+            gaps = self.compare(redis)
+            self.assertEqual(len(gaps), 1)
+            self.assertGreater(gaps[0][0], killed - FLUSH_NS * 4)
+
+    def test_second_probe_is_refused(self):
+        with self.server() as redis:
+            self.open_folder(redis)
+            self.start("--redis", redis.url)
+            self.wait_for_words("capturing")
+            time.sleep(1.5)
+            first, self.probe = self.probe, None
+            self.state += "2"
+            try:
+                self.start("--redis", redis.url)
+                self.assertEqual(self.probe.wait(20), 1)
+                self.assertIn("a running probe writes under this name", self.told())
+                forget = subprocess.run([BINARY, "forget", "--yes", "--redis", redis.url, NAME], capture_output=True, text=True)
+                self.assertEqual(forget.returncode, 1, forget.stderr)
+            finally:
+                first.send_signal(signal.SIGTERM)
+                self.assertEqual(first.wait(20), 0, self.told())
+            forget = subprocess.run([BINARY, "forget", "--yes", "--redis", redis.url, NAME], capture_output=True, text=True)
+            self.assertEqual(forget.returncode, 0, forget.stderr)
+            self.assertEqual(redis("KEYS", "*"), [])
+
+    def test_lock_taken_over(self):
+        with self.server() as redis:
+            self.open_folder(redis)
+            self.start("--redis", redis.url)
+            self.wait_for_words("capturing")
+            time.sleep(1.5)
+            redis("SET", "spanwatch:{live}:lock", "another")
+            self.assertEqual(self.probe.wait(20), 1)
+            self.assertIn("has taken the store over", self.told())
+
+    def test_embedded(self):
+        """A server of its own: found again after a kill, ended with the probe, its history kept."""
+        self.record()
+        self.start()
+        self.wait_for_words("capturing")
+        time.sleep(1.5)
+        path = os.path.join(self.state, "redis.sock")
+        own = private_redis.Connection(path)
+        server = own("INFO", "server").decode().split("process_id:")[1].split()[0]
+        self.assertEqual(own("CONFIG", "GET", "port"), [b"port", b"0"])
+        self.assertEqual(own("CONFIG", "GET", "appendonly"), [b"appendonly", b"yes"])
+        own.close()
+        self.probe.kill()
+        self.probe.wait()
+        self.start()
+        self.wait_for_words("capturing", 2)
+        time.sleep(1.0)
+        again = private_redis.Connection(path)
+        self.assertEqual(again("INFO", "server").decode().split("process_id:")[1].split()[0], server)
+        again.close()
+        self.end_of_record()
+        self.end()
+        self.assertFalse(os.path.exists(path))
+        self.start()
+        self.wait_for_words("capturing", 3)
+        kept = private_redis.Connection(path)
+        self.compare(kept)
+        kept.close()
+        self.end()
+
+
+if __name__ == "__main__":
+    if not private_redis.is_there():
+        print("skipped: there is no redis-server here")
+        sys.exit(77)
+    try:
+        netns.Namespace()
+    except netns.Unavailable as reason:
+        print("skipped:", reason)
+        sys.exit(77)
+    BINARY = os.path.abspath(sys.argv.pop(1))
+    unittest.main(warnings="ignore")
