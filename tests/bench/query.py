@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -63,6 +64,13 @@ def slowest(redis):
     return max((e[2] for e in entries), default=0) / 1000
 
 
+def busy(redis):
+    """Seconds of processor time: the server's, and of the questions so far."""
+    text = redis("INFO", "cpu").decode()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (sum(float(text.split(k)[1].split()[0]) for k in ("used_cpu_user:", "used_cpu_sys:")), children.ru_utime + children.ru_stime)
+
+
 def ask(spanwatch, redis, words):
     begin = time.monotonic()
     done = subprocess.run([spanwatch, "query", *words, "--redis", redis.url, "--format", "json"], capture_output=True)
@@ -75,17 +83,21 @@ def ask(spanwatch, redis, words):
 def measure(spanwatch, redis, flows, runs):
     redis("CONFIG", "SET", "slowlog-log-slower-than", "1000")
     for name, make in questions(flows).items():
-        dice, times, octets, rows = random.Random(1), [], [], []
+        dice, times, octets, rows, server, own = random.Random(1), [], [], [], [], []
         redis("SLOWLOG", "RESET")
         for _ in range(runs):
-            before = sent(redis)
+            before, cpu = sent(redis), busy(redis)
             took, answer = ask(spanwatch, redis, make(dice))
             times.append(took)
             octets.append(sent(redis) - before)
             rows.append(len(answer["rows"]))
-        print("  %-18s %7.1f ms   max %7.1f ms   %9.0f kB sent   %5d rows   slowest command %.2f ms" % (
-            name, statistics.median(times) * 1000, max(times) * 1000, statistics.median(octets) / 1000, statistics.median(rows),
-            slowest(redis)), flush=True)
+            after = busy(redis)
+            server.append(after[0] - cpu[0])
+            own.append(after[1] - cpu[1])
+        median = statistics.median
+        print("  %-18s %7.1f ms   max %7.1f ms   processor: server %6.1f ms, query %6.1f ms   %8.0f kB sent   %5d rows   slowest command "
+              "%.2f ms" % (name, median(times) * 1000, max(times) * 1000, median(server) * 1000, median(own) * 1000, median(octets) / 1000,
+                           median(rows), slowest(redis)), flush=True)
 
 
 def check(spanwatch, redis, flows):

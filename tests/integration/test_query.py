@@ -444,6 +444,33 @@ class Cases(Store):
             process.stdout.close()
             process.wait()
 
+    def test_example_scripts(self):
+        """Plain redis-cli and Python's redis package find what is there."""
+        transitions = self.simple(20, 20)
+        writer = self.write(transitions, partitions=5)
+        alarm = '{"type":"alarm","ts":%s,"probe":"p","seq":1,"kind":"churn","severity":"info","status":"raised","summary":"it is so"}' % stamp(self.BASE)
+        writer.alarm(self.BASE, alarm, kind="churn", severity="info", status="raised", seq=1)
+        writer.flush()
+        self.redis("HSET", writer.key("active"), "x", alarm)
+        wanted = {" ".join((stamp(t["ts"]), t["client"], t["server"], t["service"], "/".join(t["was"]), "->", "/".join(t["state"]), t["cause"]))
+                  for t in transitions if address(t["client"]) == "10.1.0.3"}
+        examples = os.path.join(os.path.dirname(os.path.dirname(HERE)), "scripts", "examples")
+        done = subprocess.run([os.path.join(examples, "read-with-redis-cli"), "p", "10.1.0.3", "-s", self.redis.path], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual({line for line in done.stdout.splitlines() if "->" in line}, wanted)
+        self.assertEqual(done.stdout.count(alarm), 2)
+        for python in (sys.executable, "/usr/bin/python3"):
+            if subprocess.run([python, "-c", "import redis"], capture_output=True).returncode == 0:
+                break
+        else:
+            self.skipTest("no Python here has the package redis")
+        done = subprocess.run([python, "-B", os.path.join(examples, "read_with_python.py"), "p", "10.1.0.3", "--url", self.redis.url],
+                              capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = done.stdout.splitlines()
+        self.assertEqual(set(lines[:-1]), wanted)
+        self.assertEqual(lines[-1], "%s p 1 info raised churn it is so" % stamp(self.BASE))
+
     def test_nothing_blocks_redis(self):
         self.redis("CONFIG", "SET", "slowlog-log-slower-than", "10000")
         transitions = invent(11, flows=3000)

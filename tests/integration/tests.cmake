@@ -1,6 +1,6 @@
 # A real redis-server on a private socket; skipped where there is none.
 if(Python3_FOUND)
-  foreach(script test_cmdb test_query test_top test_store_chaos test_store_live)
+  foreach(script test_cmdb test_query test_query_golden test_store_chaos test_store_live test_top)
     add_test(NAME integration_${script} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/${script}.py
                                                 $<TARGET_FILE:spanwatch>)
     set_tests_properties(integration_${script} PROPERTIES LABELS integration SKIP_RETURN_CODE 77 TIMEOUT 180)
