@@ -46,7 +46,7 @@ static int one_entry(struct query_run *r, const char *key, const struct query_ra
         r->faulty++;
         *h = (struct head){.id = e.id};
     }
-    freeReplyObject(page);
+    query_reply_free(page);
     return 0;
 }
 

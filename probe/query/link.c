@@ -18,6 +18,21 @@ enum {
     HASH_PAGE = 500
 };
 
+int query_link_open(struct query_link *l, const struct redis_url *url, unsigned timeout_ms,
+                    struct base_error *error) {
+    query_link_close(l);
+    l->c = redis_open(url, timeout_ms, error);
+    if (l->c != NULL)
+        query_reply_prepare(l->c, &l->arena);
+    return l->c != NULL ? 0 : -1;
+}
+
+void query_link_close(struct query_link *l) {
+    if (l->c != NULL)
+        redisFree(l->c);
+    l->c = NULL;
+}
+
 static struct query_text text_of(const redisReply *r) {
     if (r == NULL || (r->type != REDIS_REPLY_STRING && r->type != REDIS_REPLY_STATUS))
         return (struct query_text){"", 0};
@@ -69,7 +84,7 @@ redisReply *query_range_reply(struct query_link *l, struct base_error *error) {
         fail_reply(l, r, error);
     else
         base_error_set(error, l->shown, "the server answers otherwise than Redis does");
-    freeReplyObject(r);
+    query_reply_free(r);
     return NULL;
 }
 
@@ -83,7 +98,7 @@ redisReply *query_command(struct query_link *l, struct base_error *error, int ar
     if (r == NULL || r->type != REDIS_REPLY_ERROR)
         return r;
     fail_reply(l, r, error);
-    freeReplyObject(r);
+    query_reply_free(r);
     return NULL;
 }
 
@@ -200,7 +215,7 @@ static int take_page(struct flight *f, query_scan_handler *handler, struct base_
             enough = !handler(s, &e);
     }
     s->done = s->done || enough;
-    freeReplyObject(page);
+    query_reply_free(page);
     return result;
 }
 
@@ -245,7 +260,7 @@ int query_hash_each(struct query_link *l, const char *key, query_pair_handler *h
         if (r == NULL)
             return -1;
         int result = take_pairs(l, r, handler, context, cursor, error);
-        freeReplyObject(r);
+        query_reply_free(r);
         if (result != 0)
             return -1;
     } while (strcmp(cursor, "0") != 0);

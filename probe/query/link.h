@@ -9,15 +9,20 @@
 #define QUERY_LINK_H
 
 #include "entry.h"
+#include "reply.h"
 
 #include "spanwatch/redis.h"
 
-#include <hiredis/hiredis.h>
-
 struct query_link {
     redisContext *c;
+    struct query_arena arena;
     char shown[REDIS_SHOWN_TEXT]; /* the store's URL without secrets */
 };
+
+/* Connect anew; what was there is closed. -1 with `error`. */
+int query_link_open(struct query_link *l, const struct redis_url *url, unsigned timeout_ms,
+                    struct base_error *error);
+void query_link_close(struct query_link *l);
 
 struct query_entry {
     struct query_id id;
@@ -29,7 +34,7 @@ void query_entry_fields(const struct query_entry *e, const char *const *name, si
                         struct query_text *out);
 
 /* One command, printf style as hiredis has it without blanks in values; NULL with `error` when it
- * failed or the server refused it. To be freed with freeReplyObject. */
+ * failed or the server refused it. To be freed with query_reply_free. */
 redisReply *query_command(struct query_link *l, struct base_error *error, int argc,
                           const char **argv);
 

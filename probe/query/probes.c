@@ -10,13 +10,6 @@
 
 enum { SKEW_MS = 2000 /* the contract's, where a probe does not say */, HOUR_S = 3600 };
 
-static int reconnect(struct query *q, struct base_error *error) {
-    if (q->link.c != NULL)
-        redisFree(q->link.c);
-    q->link.c = redis_open(&q->url, q->timeout_ms, error);
-    return q->link.c != NULL ? 0 : -1;
-}
-
 struct query *query_open(const struct redis_url *url, const char *prefix, unsigned timeout_ms,
                          struct base_error *error) {
     if (!redis_prefix_is_valid(prefix)) {
@@ -34,7 +27,7 @@ struct query *query_open(const struct redis_url *url, const char *prefix, unsign
     q->timeout_ms = timeout_ms;
     redis_url_shown(url, q->link.shown);
     query_text_copy((struct query_text){prefix, strlen(prefix)}, q->prefix, sizeof q->prefix);
-    if (reconnect(q, error) != 0) {
+    if (query_link_open(&q->link, url, timeout_ms, error) != 0) {
         query_close(q);
         return NULL;
     }
@@ -44,8 +37,7 @@ struct query *query_open(const struct redis_url *url, const char *prefix, unsign
 void query_close(struct query *q) {
     if (q == NULL)
         return;
-    if (q->link.c != NULL)
-        redisFree(q->link.c);
+    query_link_close(&q->link);
     explicit_bzero(&q->url, sizeof q->url);
     free(q->probe);
     free(q);
@@ -146,14 +138,15 @@ static int ask_heartbeat(struct query *q, struct query_probe *p, struct base_err
         bool is_old = ts_ns != 0 && wall_ns > ts_ns && wall_ns - ts_ns > HOUR_S * BASE_NS_PER_S;
         p->is_running = (ts_ns != 0 || text_of(r->element[0]).n > 0) && !is_old;
     }
-    freeReplyObject(r);
+    query_reply_free(r);
     return 0;
 }
 
 int query_probes(struct query *q, const struct query_probe **probes, size_t *count,
                  struct base_error *error) {
     char key[REDIS_KEY_TEXT];
-    if (q->link.c->err != 0 && reconnect(q, error) != 0)
+    if ((q->link.c == NULL || q->link.c->err != 0) &&
+        query_link_open(&q->link, &q->url, q->timeout_ms, error) != 0)
         return -1;
     q->probes = 0;
     redis_key(key, q->prefix, "probes");

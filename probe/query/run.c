@@ -64,12 +64,11 @@ static void finish(struct query_run *r) {
 }
 
 static int prepare(struct query_run *r, struct base_error *error) {
-    if (r->q->link.c->err != 0) { /* a connection serves once: after a failure there is a new one */
-        redisFree(r->q->link.c);
-        r->q->link.c = redis_open(&r->q->url, r->q->timeout_ms, error);
-        if (r->q->link.c == NULL)
-            return -1;
-    }
+    /* A connection serves once: after a failure there is a new one. */
+    struct query *q = r->q;
+    if ((q->link.c == NULL || q->link.c->err != 0) &&
+        query_link_open(&q->link, &q->url, q->timeout_ms, error) != 0)
+        return -1;
     r->names = query_names_new(&r->q->link, r->q->prefix, error);
     if (r->names == NULL || query_match_init(&r->match, &r->ask->filter, r->names, error) != 0)
         return -1;
@@ -116,10 +115,7 @@ int query_run(struct query *q, const struct query_ask *ask, const struct query_s
     if (result == 0 && !r.ended)
         sink->end(sink->context, r.rows, r.cut);
     finish(&r);
-    if (result != 0 && q->link.c != NULL && q->link.c->err == 0) {
-        /* Replies may still be under way: they must not answer the next question. */
-        redisFree(q->link.c);
-        q->link.c = redis_open(&q->url, q->timeout_ms, NULL);
-    }
+    if (result != 0) /* replies may be under way: they must not answer the next question */
+        query_link_close(&q->link);
     return result;
 }

@@ -55,7 +55,7 @@ static int ask(struct merge *m, struct source *s, struct base_error *error) {
 
 static int take_reply(struct merge *m, struct source *s, struct base_error *error) {
     struct query_entry last;
-    freeReplyObject(s->reply);
+    query_reply_free(s->reply);
     s->at = 0;
     s->reply = query_range_reply(&m->run->q->link, error);
     if (s->reply == NULL)
@@ -289,7 +289,7 @@ int query_run_transitions(struct query_run *r, struct base_error *error) {
                  : m->count == 1 ? read_one(m, error)
                                  : drain(m, error);
     for (size_t i = 0; i < m->count; i++)
-        freeReplyObject(m->source[i].reply);
+        query_reply_free(m->source[i].reply);
     free(m->source);
     free(m->heap);
     free(m);

@@ -156,7 +156,7 @@ static int read_trims(struct query_run *r, struct query_view *v, struct base_err
         if (info == NULL)
             return -1;
         take_info(info, &v->trim[p]);
-        freeReplyObject(info);
+        query_reply_free(info);
     }
     return 0;
 }
@@ -214,7 +214,7 @@ static int oldest_keyframe(struct query_run *r, struct query_view *v, unsigned p
         if (page == NULL)
             return -1;
         bool found = query_reply_entry(page, 0, &e);
-        freeReplyObject(page);
+        query_reply_free(page);
         if (!found)
             break;
         struct query_id cursor = {e.id.ms, UINT64_MAX};
