@@ -117,6 +117,7 @@ struct query_ask { /* texts are borrowed */
         const char *key; /* of QUERY_BY_CMDB */
     } by[QUERY_BY_MOST];
     size_t by_count;
+    size_t held;        /* connections in memory at a time; 0: QUERY_HELD */
     uint64_t limit;     /* rows; UINT64_MAX: all */
     bool follow;        /* transitions: go on with those that come */
     unsigned follow_ms; /* between two looks; 0: 200 */

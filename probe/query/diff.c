@@ -134,7 +134,7 @@ int query_run_diff(struct query_run *r, struct base_error *error) {
                                 .passes = 1,
                                 .details = true,
                                 .any_state = true,
-                                .held_most = QUERY_HELD / 2};
+                                .held_most = query_held(r) / 2};
         result = take_pass(d, s, error);
     }
     free(d);

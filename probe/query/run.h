@@ -121,6 +121,9 @@ struct query_slice {
     size_t rows;
 };
 
+/* How many connections may be held at a time. */
+size_t query_held(const struct query_run *r);
+
 /* Read it: rows ordered by client, server, flow; those that the state filters leave out are not
  * among them. 0, also when is_full; or -1 with `error`. query_slice_fini after either. */
 int query_slice_load(struct query_slice *s, struct base_error *error);

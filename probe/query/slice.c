@@ -348,6 +348,10 @@ static int take_pass(struct query_slice *s, query_visit *visit, void *context,
     return result != 0 ? result : take_pass(&second, visit, context, error);
 }
 
+size_t query_held(const struct query_run *r) {
+    return r->ask->held > 0 ? r->ask->held : QUERY_HELD;
+}
+
 int query_each_slice(struct query_run *r, enum query_moment moment, bool details,
                      query_visit *visit, void *context, struct base_error *error) {
     unsigned slices = query_slices(r);
@@ -359,7 +363,7 @@ int query_each_slice(struct query_run *r, enum query_moment moment, bool details
                                 .slices = slices,
                                 .passes = 1,
                                 .details = details,
-                                .held_most = QUERY_HELD};
+                                .held_most = query_held(r)};
         result = take_pass(&s, visit, context, error);
     }
     return result;

@@ -444,6 +444,25 @@ class Cases(Store):
             process.stdout.close()
             process.wait()
 
+    def test_library_with_little_memory(self):
+        """A partition that holds more than may be held is read several times; no row is lost or doubled."""
+        program = os.environ.get("QUERY_LIBRARY")
+        if program is None:
+            self.skipTest("QUERY_LIBRARY names no program")
+        transitions = invent(21, flows=800)
+        self.write(transitions, partitions=3)
+        begin, end = transitions[len(transitions) // 2]["ts"], transitions[len(transitions) * 2 // 3]["ts"]
+        ask = lambda held: subprocess.run([program, self.redis.url, str(held), stamp(begin), stamp(end)], capture_output=True, text=True, timeout=120)
+        whole, little, none = ask(0), ask(20), ask(1)
+        self.assertEqual((whole.returncode, whole.stderr), (0, ""))
+        self.assertIn("probe p 3 0\n", whole.stdout)
+        rows = ["p %s %s %s %s %s" % tuple(r[k] for k in ("client", "server", "service", "client_state", "server_state"))
+                for r in Oracle(transitions).connections(end)]
+        self.assertEqual(whole.stdout.splitlines()[1:len(rows) + 2], rows + ["rows %d cut 0" % len(rows)])
+        self.assertEqual((little.returncode, little.stderr), (0, ""))
+        self.assertEqual(sorted(little.stdout.splitlines()), sorted(whole.stdout.splitlines()))
+        self.assertIn(none.returncode, (0, 1))
+
     def test_example_scripts(self):
         """Plain redis-cli and Python's redis package find what is there."""
         transitions = self.simple(20, 20)
