@@ -42,13 +42,12 @@ static void draw_title(struct canvas *c) {
     char text[TOP_TEXT + 128], moment[TOP_MOMENT];
     struct top_pen pen = top_pen_at(c->page, c->row++, TOP_TITLE);
     top_put(&pen, "spanwatch top", 0);
-    if (d == NULL) {
-        snprintf(text, sizeof text, "  %s", c->status->store);
-    } else {
+    if (d == NULL || d->probe_count == 0)
+        snprintf(text, sizeof text, "  %s%s", c->status->store, d != NULL ? "  no probe yet" : "");
+    else
         snprintf(text, sizeof text, "  %.19s UTC  %" PRIu64 " connections  %s%s",
-                 top_moment(d->at_ns, 0, moment), d->connections,
-                 d->probe_count == 0 ? "no probe" : d->probes, c->view->paused ? "  PAUSED" : "");
-    }
+                 top_moment(d->at_ns, 0, moment), d->connections, d->probes,
+                 c->view->paused ? "  PAUSED" : "");
     top_put(&pen, text, 0);
     top_fill(&pen);
 }
