@@ -33,6 +33,12 @@ struct probe_loop {
     uv_poll_t writable; /* only while output is blocked */
 };
 
+/* Packets that were dropped, and are not told yet: when, by the wall clock, which is that of their
+ * stamps. */
+struct probe_drops {
+    uint64_t from_ns, to_ns, lost, looked_ns;
+};
+
 struct probe_job {
     const struct cli_options *options;
     struct cli_config config;
@@ -61,7 +67,8 @@ struct probe_job {
     uint64_t ts_ns;                           /* of the newest record written */
     uint64_t lost_ns[CAPTURE_MAX_INTERFACES]; /* since when each gives nothing; 0: it does */
     uint64_t gaps;                            /* gap records */
-    struct record_stats told;         /* the last stats record: drops since then make a gap */
+    struct record_stats told; /* the last stats record: drops since then make a gap */
+    struct probe_drops kernel_drops, interface_drops;
     uint64_t beats[CLI_WORKERS_MOST]; /* when the watchdog last looked */
     bool stopping, failed;            /* failed: exit status 1 */
     uint64_t deadline_ns;             /* of the end, by uv_hrtime() */
@@ -91,8 +98,12 @@ void probe_stop(struct probe_job *job, bool failed);
 /* Hand on what the workers have told, as far as the output takes it. True when all of it was. */
 bool probe_drain(struct probe_job *job);
 
-/* A stats record, and a gap record where packets were dropped since the last one. */
+/* A stats record, and a gap record for packets that were dropped, once what came before them has
+ * been told. */
 void probe_tell_stats(struct probe_job *job);
+
+/* Have all workers ended, with everything told to their rings? */
+bool probe_is_done(const struct probe_job *job);
 
 /* What is missing at the end: what the workers could not even say in a gap note (they have ended),
  * and what interfaces would have given that are not back. */

@@ -150,7 +150,7 @@ static void on_reload(uv_signal_t *handle, int number) {
 
 /* ---- the end ---- */
 
-static bool all_done(const struct probe_job *job) {
+bool probe_is_done(const struct probe_job *job) {
     for (size_t i = 0; i < job->workers; i++)
         if (!atomic_load_explicit(&job->worker[i].done, memory_order_acquire))
             return false;
@@ -161,7 +161,8 @@ static bool all_done(const struct probe_job *job) {
  * comes. */
 static void on_ending(uv_timer_t *handle) {
     struct probe_job *job = handle->data;
-    bool done = all_done(job), drained = probe_drain(job), late = uv_hrtime() >= job->deadline_ns;
+    bool done = probe_is_done(job), drained = probe_drain(job),
+         late = uv_hrtime() >= job->deadline_ns;
     flush(job);
     if ((done && drained) || late)
         uv_stop(&job->uv.loop);
@@ -190,7 +191,7 @@ static void on_limit(uv_timer_t *handle) {
 
 /* After the loop: whatever is still buffered, until the deadline. */
 static void write_rest(struct probe_job *job) {
-    bool done = all_done(job);
+    bool done = probe_is_done(job);
     if (done) {
         probe_tell_missing(job);
         probe_tell_stats(job);

@@ -8,6 +8,8 @@
  */
 #include "probe.h"
 
+#include <time.h>
+
 enum { ROUND = 8192 /* notes, before the loop looks at timers and signals */ };
 
 /* May a record be written now? When not, nothing is taken out of the rings, until the output is
@@ -190,15 +192,35 @@ static void add_stats(struct record_stats *sum, const struct record_stats *s) {
         sum->ts_ns = s->ts_ns;
 }
 
-static void tell_drops(struct probe_job *job, const struct record_stats *s, uint64_t lost,
-                       const char *why) {
+static uint64_t wall_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * BASE_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* Drops happen at the far end of the kernel's ring, while records tell of its near end: a gap waits
+ * until the records have come as far, or end. */
+static void tell_drops(struct probe_job *job, struct probe_drops *d, const struct record_stats *s,
+                       uint64_t lost, const char *why) {
+    enum { LOOK_MS = 1100 /* so late may the workers' counts be: they look once a second */ };
+    uint64_t now_ns = wall_ns();
+    if (d->looked_ns == 0)
+        d->looked_ns = now_ns;
+    if (lost > 0 && d->lost == 0)
+        d->from_ns = d->looked_ns - LOOK_MS * BASE_NS_PER_MS;
     if (lost > 0)
-        write_gap(job, &(struct record_gap){.ts_ns = s->ts_ns,
-                                            .from_ns = job->told.ts_ns,
-                                            .to_ns = s->ts_ns,
-                                            .lost = lost,
-                                            .what = RECORD_GAP_PACKETS,
-                                            .why = why});
+        d->to_ns = now_ns;
+    d->looked_ns = now_ns;
+    d->lost += lost;
+    if (d->lost == 0 || (s->ts_ns < d->to_ns && !probe_is_done(job)))
+        return;
+    write_gap(job, &(struct record_gap){.ts_ns = s->ts_ns > d->to_ns ? s->ts_ns : d->to_ns,
+                                        .from_ns = d->from_ns,
+                                        .to_ns = d->to_ns,
+                                        .lost = d->lost,
+                                        .what = RECORD_GAP_PACKETS,
+                                        .why = why});
+    d->lost = 0;
 }
 
 static void tell_missed_snapshots(struct probe_job *job) {
@@ -232,10 +254,12 @@ void probe_tell_stats(struct probe_job *job) {
         return; /* no worker has looked around yet: there is no time */
     if (job->told.ts_ns == 0)
         job->told.ts_ns = sum.ts_ns;
-    tell_drops(job, &sum, sum.kernel_drops - job->told.kernel_drops,
+    tell_drops(job, &job->kernel_drops, &sum, sum.kernel_drops - job->told.kernel_drops,
                "the kernel's ring of packets was full");
-    tell_drops(job, &sum, sum.interface_drops - job->told.interface_drops,
+    tell_drops(job, &job->interface_drops, &sum, sum.interface_drops - job->told.interface_drops,
                "dropped by the interface");
+    if (sum.ts_ns < job->ts_ns) /* of a gap at the end */
+        sum.ts_ns = job->ts_ns;
     tell_missed_snapshots(job);
     tell_missed_alarms(job, &sum);
     sum.gaps = job->gaps;

@@ -371,15 +371,20 @@ def test_dropped_packets_are_told(box):
     probe.wait_for("the first stats record", lambda: probe.records("stats"))
     before = probe.records("stats")[-1]["packets"]
     probe.process.send_signal(signal.SIGSTOP)
+    begun = time.time_ns()
     with box.cable.client, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         for _ in range(20000):
             s.sendto(b"x", (ADDRESS["server"], 9))
+    ended = time.time_ns()
     probe.process.send_signal(signal.SIGCONT)
-    probe.wait_for("drops", lambda: probe.records("stats")[-1]["kernel_drops"] > 0)
+    probe.wait_for("drops", lambda: probe.records("gap"))
     box.ends_well(probe)
     last, gaps = probe.records("stats")[-1], probe.records("gap")
     assert sum(g["lost"] for g in gaps) == last["kernel_drops"], (gaps, last)
     assert {g["what"] for g in gaps} == {"packets"}, gaps
+    assert ns_of(gaps[0]["from"]) <= begun and ns_of(gaps[-1]["to"]) >= ended, (gaps, begun, ended)
+    times = [ns_of(r["ts"]) for r in probe.records()]
+    assert times == sorted(times), "a record steps back in time"
     # the server answers some of them with ICMP errors, so there are more than were sent
     assert last["packets"] - before + last["kernel_drops"] >= 20000, last
     assert last["gaps"] == len(gaps), last
