@@ -15,7 +15,6 @@ struct alarm_engine *alarm_new(const struct alarm_config *config) {
     if (a->config.sources == 0)
         a->config.sources = 1;
     a->seq = config->first_seq != 0 ? config->first_seq : 1;
-    a->last_service = NONE;
     a->drop_ratio = a->gap_ratio = a->one_sided_ratio = a->copy_ratio = NAN;
     a->trouble = calloc(TROUBLE_SORTS, sizeof *a->trouble);
     a->sketch = calloc(1, sizeof *a->sketch);

@@ -28,7 +28,8 @@ enum {
     MOST_SERIES = 4096,
     MOST_CELLS = 65536,
     MOST_SCANS = 1024,
-    MOST_PORT_MAPS = 64
+    MOST_PORT_MAPS = 64,
+    NEAR = 2048 /* a power of two */
 };
 
 /* ---- index.c: from a hash to entries of a dense array ---- */
@@ -58,8 +59,8 @@ uint32_t index_hash(const void *data, size_t n, uint32_t more);
 /* ---- histogram.c: latencies of a window ---- */
 enum { HISTOGRAM_SUB = 8, HISTOGRAM_BUCKETS = 22 * HISTOGRAM_SUB, HISTOGRAM_WINDOWS = 3 };
 struct histogram {
-    uint16_t bucket[HISTOGRAM_WINDOWS][HISTOGRAM_BUCKETS];
     uint32_t n[HISTOGRAM_WINDOWS]; /* of each window, the current one first */
+    uint8_t bucket[HISTOGRAM_WINDOWS][HISTOGRAM_BUCKETS]; /* feed.c gives a sample: 255 is plenty */
 };
 void histogram_add(struct histogram *h, uint64_t ns);
 void histogram_turn(struct histogram *h); /* a new window begins */
@@ -138,6 +139,7 @@ struct service {
     uint64_t answered_ns;    /* of the last attempt's answer, whatever it was */
     int64_t half_open, open; /* gauges, by transitions; set right by each picture */
     struct closers *closers;
+    struct histogram *latency[3]; /* by enum latency */
     uint64_t last_ns;
 
     char *name;               /* of a configured one; else NULL */
@@ -167,7 +169,6 @@ struct service {
     /* by second: what was open when it began, closes within 5 s from it of what was open then */
     uint64_t second;
     uint32_t second_open[SECOND_RING], second_closed[SECOND_RING];
-    struct histogram *latency[3]; /* by enum latency */
     struct baseline *series[5]; /* by enum series */
     bool series_asked[5];
 };
@@ -359,8 +360,11 @@ struct alarm_engine {
     struct endpoint *endpoint;
     uint32_t endpoints, endpoints_room, endpoints_hand;
     struct alarm_index endpoint_index;
-    struct event_flow last_server; /* the endpoint looked up last, and its service */
-    int64_t last_service;
+    struct endpoint_near { /* IPv4 endpoints looked up lately, and their services */
+        uint32_t addr, scope;
+        uint16_t port;
+        int16_t service; /* + 1; 0: none */
+    } near[NEAR];
     struct pair *pair;
     uint32_t pairs, pairs_room, pairs_hand, unproven;
     struct pair_sketch *sketch;

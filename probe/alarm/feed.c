@@ -11,6 +11,7 @@ enum {
     BURST_S = 5,        /* of mass_close */
     BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
     TIMES_FROM = 10,    /* handshakes */
+    TIMES_ENOUGH = 128, /* of these in a window */
     HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
 };
 
@@ -24,9 +25,13 @@ static bool is_allowed(const struct alarm_engine *a, const struct event_flow *f)
     return rules_allows(a->rules, &client);
 }
 
-/* Of a service that has too few handshakes in two windows for a percentile nothing is kept. */
+/* Of a service that has too few handshakes in two windows for a percentile nothing is kept; of one
+ * that has very many, a sample. */
 static void time_of(struct service *s, enum latency which, uint64_t ns) {
+    uint32_t every = s->completed_before / TIMES_ENOUGH;
     if (s->latency[which] == NULL && s->completed + s->completed_before < TIMES_FROM)
+        return;
+    if (which != LATENCY_REPLY && every > 1 && s->completed % every != 0)
         return;
     if (s->latency[which] == NULL)
         s->latency[which] = calloc(1, sizeof *s->latency[which]);
@@ -207,6 +212,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
     if (i == NONE)
         return;
     struct service *s = &a->service[i];
+    s->last_ns = e->ts_ns;
     if (server_moves && was[EVENT_SERVER] == TCP_SYN_RECEIVED) {
         s->half_open -= s->half_open > 0;
         if (now[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)

@@ -23,8 +23,10 @@ static double begin_of(unsigned bucket) {
 }
 
 void histogram_add(struct histogram *h, uint64_t ns) {
-    uint16_t *n = &h->bucket[0][bucket_of(ns)];
-    *n = (uint16_t)(*n + (*n < UINT16_MAX));
+    uint8_t *n = &h->bucket[0][bucket_of(ns)];
+    if (*n == UINT8_MAX)
+        return;
+    ++*n;
     h->n[0]++;
 }
 

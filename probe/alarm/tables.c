@@ -40,8 +40,17 @@ static void service_clean(struct service *s) {
     *s = (struct service){0};
 }
 
+static struct endpoint_near *near_of(struct alarm_engine *a, const uint8_t *server, uint16_t port) {
+    uint32_t addr;
+    memcpy(&addr, server, sizeof addr);
+    return &a->near[((addr ^ port * 0x9e3779b1u) * 2654435761u) / (UINT32_MAX / NEAR + 1)];
+}
+
 static void endpoint_drop(struct alarm_engine *a, uint32_t i) {
-    index_remove(&a->endpoint_index, a->endpoint[i].tag, i);
+    const struct endpoint *e = &a->endpoint[i];
+    if (e->addr.family == 4)
+        near_of(a, e->addr.octet, e->port)->service = 0;
+    index_remove(&a->endpoint_index, e->tag, i);
     a->endpoint[i].used = false;
 }
 
@@ -66,7 +75,6 @@ static void service_drop(struct alarm_engine *a, uint32_t i) {
     if (a->endpoint[e].used && a->endpoint[e].service == i)
         endpoint_drop(a, e);
     service_clean(&a->service[i]);
-    a->last_service = NONE;
 }
 
 static int64_t service_slot(struct alarm_engine *a) {
@@ -172,18 +180,16 @@ static int64_t endpoint_service(struct alarm_engine *a, const struct event_flow 
 }
 
 int64_t service_of(struct alarm_engine *a, const struct event_flow *f) {
-    const struct event_flow *l = &a->last_server;
-    if (a->last_service != NONE && l->server_port == f->server_port && l->scope == f->scope &&
-        l->family == f->family && memcmp(l->server, f->server, 16) == 0)
-        return a->last_service;
-    a->last_service = endpoint_service(a, f);
-    memcpy(a->last_server.server, f->server, 16);
-    a->last_server.server_port = f->server_port;
-    a->last_server.scope = f->scope;
-    a->last_server.family = f->family;
-    if (a->last_service != NONE)
-        a->service[a->last_service].last_ns = a->now_ns;
-    return a->last_service;
+    uint32_t addr;
+    if (f->family != 4)
+        return endpoint_service(a, f);
+    struct endpoint_near *n = near_of(a, f->server, f->server_port);
+    memcpy(&addr, f->server, sizeof addr);
+    if (n->service > 0 && n->addr == addr && n->port == f->server_port && n->scope == f->scope)
+        return n->service - 1;
+    int64_t s = endpoint_service(a, f);
+    *n = (struct endpoint_near){addr, f->scope, f->server_port, (int16_t)(s + 1)};
+    return s;
 }
 
 const char *service_word(const struct alarm_engine *a, int64_t service) {
@@ -194,7 +200,6 @@ void alarm_services_changed(struct alarm_engine *a) {
     for (uint32_t e = 0; e < a->endpoints; e++)
         if (a->endpoint[e].used)
             endpoint_drop(a, e);
-    a->last_service = NONE;
 }
 
 /* ---- pairs ---- */

@@ -16,14 +16,16 @@ static bool wanted(const struct flow_tracker *t) {
     return t->config.window_ns > 0;
 }
 
-static bool may_tell(struct signal_budget *b, uint64_t now_ns, uint32_t key) {
+static bool may_tell(struct signal_budget *b, uint64_t now_ns, uint32_t key, bool reply) {
     uint64_t second = now_ns / BASE_NS_PER_S;
-    uint8_t *given = &b->given[(key * 2654435761u) >> 24]; /* Knuth: multiplicative hashing */
+    uint32_t bucket = (key * 2654435761u) >> 24; /* Knuth: multiplicative hashing */
+    uint8_t *given = reply ? &b->replies[bucket] : &b->given[bucket];
     if (b->second != second) {
         b->second = second;
         memset(b->given, 0, sizeof b->given);
+        memset(b->replies, 0, sizeof b->replies);
     }
-    if (*given >= SIGNAL_MOST)
+    if (*given >= (reply ? SIGNAL_REPLIES : SIGNAL_MOST))
         return false;
     ++*given;
     return true;
@@ -45,7 +47,7 @@ static void send(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, u
 
 /* An odd RST, once a connection and second at most: what repeats it says nothing new. */
 static void tell_odd_rst(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned from) {
-    if (may_tell(&t->budget, ts_ns, f->addr[from]))
+    if (may_tell(&t->budget, ts_ns, f->addr[from], false))
         send(t, f, ts_ns, from, EVENT_ODD_RST, 0);
 }
 
@@ -137,7 +139,7 @@ void signal_after(struct flow_tracker *t, struct flow *f, unsigned from, const s
         !(f->tcp.end[!from].flags & TCP_SEEN))
         send(t, f, s->ts_ns, from, EVENT_SYN_AGAIN, 0);
     if ((v->facts & TCP_FACT_STRAY) && d->other && is_open(b->state) &&
-        may_tell(&t->budget, s->ts_ns, f->addr[from]))
+        may_tell(&t->budget, s->ts_ns, f->addr[from], false))
         send(t, f, s->ts_ns, from, EVENT_ODD_SYN, 0);
 }
 
@@ -156,7 +158,7 @@ void signal_stray(struct flow_tracker *t, const struct segment *s) {
     size_t octets = s->family == 6 ? 16 : 4;
     uint32_t key;
     memcpy(&key, s->src + octets - 4, sizeof key);
-    if (!wanted(t) || !may_tell(&t->budget, s->ts_ns, key))
+    if (!wanted(t) || !may_tell(&t->budget, s->ts_ns, key, false))
         return;
     e.flow = (struct event_flow){.family = s->family,
                                  .client_port = s->src_port,
@@ -177,7 +179,7 @@ void signal_reply(struct flow_tracker *t, struct flow *f, const struct segment *
     uint32_t took_us = (uint32_t)(s->ts_ns / 1000) - asked->timed_us,
              way_us = f->tcp.end[!client].rtt_us;
     f->flags &= ~(uint32_t)FLOW_ASKED;
-    if (!may_tell(&t->budget, s->ts_ns, f->addr[!client] ^ f->port[!client]))
+    if (!may_tell(&t->budget, s->ts_ns, f->addr[!client] ^ f->port[!client], true))
         return;
     send(t, f, s->ts_ns, !client, EVENT_REPLY,
          took_us > way_us ? (uint64_t)(took_us - way_us) * 1000 : 0);

@@ -265,10 +265,11 @@ void picture_give(struct flow_tracker *t, struct flow *f);
 uint32_t restore_adopt(struct flow_tracker *t, const struct segment *s, const struct flow_key *k);
 
 /* ---- signals.c: what no change of state tells ---- */
-enum { SIGNAL_BUCKETS = 256, SIGNAL_MOST = 64 }; /* a second, for what strangers can repeat */
+/* A second and bucket: of what strangers can repeat, and of replies, where it takes a sample. */
+enum { SIGNAL_BUCKETS = 256, SIGNAL_MOST = 64, SIGNAL_REPLIES = 12 };
 struct signal_budget {
     uint64_t second;
-    uint8_t given[SIGNAL_BUCKETS];
+    uint8_t given[SIGNAL_BUCKETS], replies[SIGNAL_BUCKETS];
 };
 /* Taken before a segment is stepped. */
 struct signal_before {
