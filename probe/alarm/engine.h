@@ -382,6 +382,8 @@ struct alarm_engine {
     struct baselines baselines;
     struct troubles *trouble; /* TROUBLE_SORTS of them */
 
+    uint64_t times_second; /* samples of latency that unnamed services had in it */
+    uint32_t times_given;
     uint64_t now_ns;    /* of the window's end, while detectors run */
     uint64_t window_ns; /* end of the window before: its picture */
     uint64_t picture_ns; /* of the picture that comes in */

@@ -12,6 +12,7 @@ enum {
     BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
     TIMES_FROM = 10,    /* handshakes */
     TIMES_ENOUGH = 128, /* of these in a window */
+    UNNAMED_TIMES = 1000,
     HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
 };
 
@@ -25,13 +26,29 @@ static bool is_allowed(const struct alarm_engine *a, const struct event_flow *f)
     return rules_allows(a->rules, &client);
 }
 
+/* Services that nobody has named share so many samples a second: of thousands of them each would
+ * cost a miss of the cache. */
+static bool has_time_for(struct alarm_engine *a, const struct service *s, uint64_t ts_ns) {
+    uint64_t second = ts_ns / BASE_NS_PER_S;
+    if (s->configured)
+        return true;
+    if (a->times_second != second) {
+        a->times_second = second;
+        a->times_given = 0;
+    }
+    return a->times_given++ < UNNAMED_TIMES;
+}
+
 /* Of a service that has too few handshakes in two windows for a percentile nothing is kept; of one
  * that has very many, a sample. */
-static void time_of(struct service *s, enum latency which, uint64_t ns) {
+static void time_of(struct alarm_engine *a, struct service *s, enum latency which,
+                    const struct event *e, uint64_t ns) {
     uint32_t every = s->completed_before / TIMES_ENOUGH;
-    if (s->latency[which] == NULL && s->completed + s->completed_before < TIMES_FROM)
+    if (s->completed + s->completed_before < TIMES_FROM && s->latency[which] == NULL)
         return;
     if (which != LATENCY_REPLY && every > 1 && s->completed % every != 0)
+        return;
+    if (!has_time_for(a, s, e->ts_ns))
         return;
     if (s->latency[which] == NULL)
         s->latency[which] = calloc(1, sizeof *s->latency[which]);
@@ -52,6 +69,11 @@ static void seconds_to(struct service *s, uint64_t second) {
     }
 }
 
+/* Enough to close in masses: open now, or a moment ago. */
+static bool had_many(const struct service *s, uint64_t second) {
+    return s->open >= BURST_FROM || s->second + BURST_S >= second;
+}
+
 /* A close counts for each span of 5 s that it lies in, and that the connection was open before. */
 static void close_in_seconds(struct service *s, const struct event *e) {
     uint64_t second = e->ts_ns / BASE_NS_PER_S, begun = e->flow.first_ns / BASE_NS_PER_S;
@@ -70,7 +92,7 @@ static void close_in_seconds(struct service *s, const struct event *e) {
 
 static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
-    bool many = s->open >= BURST_FROM;
+    bool many = had_many(s, e->ts_ns / BASE_NS_PER_S);
     if (many)
         seconds_to(s, e->ts_ns / BASE_NS_PER_S);
     s->open -= s->open > 0;
@@ -95,7 +117,7 @@ static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
 static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
     bool seen = e->transition.was[EVENT_SERVER] == TCP_SYN_RECEIVED;
-    if (s->open >= BURST_FROM)
+    if (had_many(s, e->ts_ns / BASE_NS_PER_S))
         seconds_to(s, e->ts_ns / BASE_NS_PER_S);
     s->open++;
     if (s->closers != NULL)
@@ -216,7 +238,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
     if (server_moves && was[EVENT_SERVER] == TCP_SYN_RECEIVED) {
         s->half_open -= s->half_open > 0;
         if (now[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)
-            time_of(s, LATENCY_CLIENT, t->rtt_ns);
+            time_of(a, s, LATENCY_CLIENT, e, t->rtt_ns);
         if (now[EVENT_SERVER] == TCP_CLOSED && t->cause == TCP_CAUSE_RST &&
             t->by == EVENT_CLIENT && !is_allowed(a, &e->flow))
             scan_note(a, &e->flow, e->ts_ns, true);
@@ -225,7 +247,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
         s->half_open++;
         s->answered++;
         if (t->rtt_ns != 0 && !t->retried)
-            time_of(s, LATENCY_SERVER, t->rtt_ns);
+            time_of(a, s, LATENCY_SERVER, e, t->rtt_ns);
         if (s->half_open >= HALF_OPEN_FROM)
             trouble_note(a, TROUBLE_HALF_OPEN, i, &e->flow, e->ts_ns);
     }
@@ -520,7 +542,7 @@ void feed_signal(struct alarm_engine *a, const struct event *e) {
         trouble_note(a, TROUBLE_SILENT, i, &e->flow, e->ts_ns);
         return;
     case EVENT_REPLY:
-        time_of(s, LATENCY_REPLY, g->value_ns);
+        time_of(a, s, LATENCY_REPLY, e, g->value_ns);
         return;
     case EVENT_ZERO_ENDED:
         note_stall(a, i, e, g->by, g->value_ns);
