@@ -132,12 +132,15 @@ static void test_probe(void **state) {
     assert_string_equal(o.interfaces[0], "eth0");
     assert_string_equal(o.interfaces[1], "eth1");
     assert_string_equal(o.interfaces[2], "any");
-    assert_int_equal(o.format, CLI_JSONL);
+    assert_int_equal(o.format, CLI_NONE); /* the store has it all */
     assert_int_equal(o.duration_ns, 1500000000);
     assert_true(o.no_promisc);
     assert_false(o.no_reopen);
     assert_int_equal(o.snaplen, 0);
     assert_null(o.user);
+    cli_options_free(&o);
+    assert_int_equal(PARSE_PROBE(&o, &error, "-i", "eth0", "--redis=none"), 0);
+    assert_int_equal(o.format, CLI_JSONL);
     cli_options_free(&o);
     assert_int_equal(o.interface_count, 0);
     assert_int_equal(
