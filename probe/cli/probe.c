@@ -56,7 +56,8 @@ static int prepare(struct probe_job *job, struct base_error *error) {
         snprintf(job->name, sizeof job->name, "%s", o->name);
     else
         cli_name_of_host(job->name);
-    if (cli_load_config(o, &job->config, error) != 0 || cli_alarms_load(&job->alarms, o, error) != 0)
+    if (cli_load_config(o, &job->config, error) != 0 ||
+        cli_alarms_load(&job->alarms, o, error) != 0)
         return -1;
     apply_options(job);
     job->services = cli_load_services(o, error);
@@ -146,8 +147,8 @@ static int init_workers(struct probe_job *job, struct base_error *error) {
                                                   .cmdb = job->cmdb,
                                                   .decoder = w->pipe.decoder};
     }
-    return cli_alarms_start(&job->alarms, job->context, n, job->config.max_flows, cli_alarms_keep,
-                            &job->alarms, error);
+    return cli_alarms_start(&job->alarms, job->context, n, job->config.max_flows, probe_take_alarm,
+                            job, error);
 }
 
 static void tell_obtained(const struct probe_job *job) {

@@ -87,7 +87,8 @@ int probe_run(struct probe_job *job, probe_start *start, struct base_error *erro
 int probe_store_open(struct probe_job *job, struct base_error *error);
 int probe_store_start(struct probe_job *job, struct base_error *error);
 void probe_store_stats(struct probe_job *job, struct record_stats *s);
-void probe_store_snapshot(struct probe_job *job); /* the pending one */
+void probe_store_snapshot(struct probe_job *job);        /* the pending one */
+void probe_take_alarm(void *job, const struct alarm *m); /* an alarm_sink: store and output */
 void probe_store_end(struct probe_job *job);
 void probe_store_close(struct probe_job *job);
 void probe_store_free(struct probe_job *job);

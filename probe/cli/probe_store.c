@@ -99,6 +99,28 @@ void probe_store_snapshot(struct probe_job *job) {
         ;
 }
 
+void probe_take_alarm(void *probe_job, const struct alarm *m) {
+    static char json[RECORD_ALARM_MAX]; /* one thread */
+    struct probe_job *job = probe_job;
+    struct alarm own = *m;
+    if (job->store != NULL) {
+        own.seq = store_redis_alarm_seq(job->store);
+        size_t n = record_alarm_json(job->context, &own, json) - 1; /* without the newline */
+        json[n] = '\0';
+        store_redis_alarm(job->store,
+                          &(struct store_redis_alarm){
+                              .ts_ns = own.ts_ns,
+                              .seq = own.seq,
+                              .kind = alarm_kind_name((enum alarm_kind)own.kind),
+                              .severity = record_alarm_severity((enum alarm_severity)own.severity),
+                              .status = record_alarm_status((enum alarm_status)own.status),
+                              .json = json,
+                              .json_octets = n});
+    }
+    if (job->lines != NULL)
+        cli_alarms_keep(&job->alarms, &own);
+}
+
 void probe_store_end(struct probe_job *job) {
     if (job->store == NULL)
         return;

@@ -354,7 +354,8 @@ static int settle_history(struct store_redis *s, redisContext *c, size_t streams
     s->first_ns = k->first_ns;
     if (s->options.live && s->down_ns == 0)
         s->down_ns = k->last_ns;
-    learn_alarms(s, c);
+    if (s->options.history == STORE_REDIS_CONTINUE)
+        learn_alarms(s, c); /* read --resume gives the same numbers again */
     return 0;
 }
 
