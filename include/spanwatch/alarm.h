@@ -103,13 +103,13 @@ int alarm_rules_allow(struct alarm_rules *r, enum alarm_allow list, const struct
 
 enum alarm_severity { ALARM_INFO, ALARM_WARNING, ALARM_IS_CRITICAL };
 enum alarm_status { ALARM_RAISED, ALARM_UPDATED, ALARM_CLEARED };
-enum alarm_reason { /* why it was cleared */
-                    ALARM_OVER,         /* the level was below the clear level for long enough */
-                    ALARM_TOO_FEW,      /* no samples to judge by any more */
-                    ALARM_RETURNED,     /* whoever was missing is back */
-                    ALARM_WAITED_ENOUGH,/* half an hour after a single event */
-                    ALARM_RULE_OFF,     /* its rule was switched off */
-                    ALARM_RESTART       /* raised before the probe's restart, not true any more */
+enum alarm_reason {                      /* why it was cleared */
+                    ALARM_OVER,          /* the level was below the clear level for long enough */
+                    ALARM_TOO_FEW,       /* no samples to judge by any more */
+                    ALARM_RETURNED,      /* whoever was missing is back */
+                    ALARM_WAITED_ENOUGH, /* half an hour after a single event */
+                    ALARM_RULE_OFF,      /* its rule was switched off */
+                    ALARM_RESTART        /* raised before the probe's restart, not true any more */
 };
 
 enum { ALARM_TOP = 10, ALARM_FLOWS = 10, ALARM_RULE_TEXT = 192 };

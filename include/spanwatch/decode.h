@@ -144,6 +144,12 @@ enum decode_verdict decode_packet(struct decoder *d, const struct packet *p,
 /* The layers of a scope id that a segment bore; valid until decode_free. Id 0 has no layers. */
 const struct decode_scope *decode_scope(const struct decoder *d, uint32_t id);
 
+/* The id of a stack of layers, as far as they count; a new one where it is new. */
+uint32_t decode_scope_id(struct decoder *d, const struct decode_scope *scope);
+
+/* Ids given so far are below this. */
+uint32_t decode_scopes(const struct decoder *d);
+
 /* How many packets had a scope that found no room. */
 uint64_t decode_scopes_full(const struct decoder *d);
 

@@ -14,8 +14,8 @@
 enum event_type {
     EVENT_TRANSITION,
     EVENT_CONNECTION,
-    EVENT_PICTURE,    /* a picture of all connections begins */
-    EVENT_MEMBER,     /* one connection of it */
+    EVENT_PICTURE,     /* a picture of all connections begins */
+    EVENT_MEMBER,      /* one connection of it */
     EVENT_PICTURE_END, /* all members were given */
     EVENT_SIGNAL       /* what no change of state tells */
 };
@@ -32,7 +32,11 @@ struct event_flow {
         id; /* 0, or the `flow` that another run of the probe gave it: then not to be computed */
 };
 
-enum { EVENT_CLIENT, EVENT_SERVER, EVENT_NOBODY }; /* index of per-side arrays; whose doing it was */
+enum {
+    EVENT_CLIENT,
+    EVENT_SERVER,
+    EVENT_NOBODY
+}; /* index of per-side arrays; whose doing it was */
 
 struct event_transition {
     uint8_t state[2]; /* of both sides after the change: enum tcp_state */

@@ -118,6 +118,10 @@ int flow_save(const struct flow_tracker *t, flow_write *write, void *context);
 int flow_load(struct flow_tracker *t, flow_read *read, flow_scope *scope, void *context);
 uint64_t flow_checkpoint_layout(void);
 
+/* Of a tracker with flows of an earlier run: let capture time reach now_ns, without pictures of the
+ * time in which nobody watched. */
+void flow_resume(struct flow_tracker *t, uint64_t now_ns);
+
 /*
  * A connection that the store knows from an earlier run (after a crash): its states, since when,
  * and the `flow` it bears. Its scope is not known: the first segment of its endpoints, in whatever

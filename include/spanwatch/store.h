@@ -31,8 +31,7 @@ void store_jsonl_row(void *jsonl, const struct event *e);   /* an event_sink: ro
 void store_jsonl_gap(struct store_jsonl *j, const struct record_gap *g);
 /* A whole record, its newline included, of at most RECORD_ALARM_MAX octets: for one that must not
  * wait. */
-void store_jsonl_text(struct store_jsonl *j, enum store_records record, const char *json,
-                      size_t n);
+void store_jsonl_text(struct store_jsonl *j, enum store_records record, const char *json, size_t n);
 /* `context` as in record_alarm_json. */
 void store_jsonl_alarm(struct store_jsonl *j, const struct record_context *context,
                        const struct alarm *a);

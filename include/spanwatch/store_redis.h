@@ -55,6 +55,9 @@ int store_redis_start(struct store_redis *s, struct uv_loop_s *loop, struct base
 void store_redis_event(struct store_redis *s, const struct record_context *c,
                        const struct event *e);
 void store_redis_gap(struct store_redis *s, const struct record_gap *g);
+/* Since when the run before this one has told of nothing; 0: there was none, or it is not known
+ * yet. Unless the caller tells of the time since then, the first record makes a gap of it. */
+uint64_t store_redis_down_ns(const struct store_redis *s);
 /* The newest counters: once a second live. */
 void store_redis_stats(struct store_redis *s, const struct record_stats *stats);
 

@@ -45,9 +45,8 @@ static void list_numbers(enum alarm_kind kind, char *list, size_t size) {
 
 static enum alarm_number find_number(enum alarm_kind kind, const char *name) {
     int i = 0;
-    while (i < ALARM_NUMBERS &&
-           (strcmp(alarm_number_name((enum alarm_number)i), name) != 0 ||
-            isnan(alarm_number_bounds(kind, (enum alarm_number)i).standard)))
+    while (i < ALARM_NUMBERS && (strcmp(alarm_number_name((enum alarm_number)i), name) != 0 ||
+                                 isnan(alarm_number_bounds(kind, (enum alarm_number)i).standard)))
         i++;
     return (enum alarm_number)i;
 }

@@ -18,7 +18,7 @@ struct cli_alarm_text {
 struct cli_alarms {
     struct cli_alarm_text *first, *last; /* of cli_alarms_keep */
     size_t waiting;
-    uint64_t left_out; /* there were too many, or no memory */
+    uint64_t left_out;           /* there were too many, or no memory */
     struct alarm_engine *engine; /* NULL: none */
     struct alarm_rules *rules, *fresh;
     const struct record_context *context; /* one a worker */
@@ -49,7 +49,6 @@ void cli_alarms_use(struct cli_alarms *a);
 void cli_alarms_fini(struct cli_alarms *a);
 
 /* alarm_rules.c: the rules of --alarms and --allow (NULL: none). NULL with `error`. */
-struct alarm_rules *cli_load_rules(const char *alarms, const char *allow,
-                                   struct base_error *error);
+struct alarm_rules *cli_load_rules(const char *alarms, const char *allow, struct base_error *error);
 
 #endif

@@ -183,24 +183,41 @@ static int drop_rights(struct probe_job *job, struct base_error *error) {
 }
 
 /* Signals are the main thread's: all others start with all of them blocked. */
-static int start_threads(struct probe_job *job, struct base_error *error) {
+static int with_signals_blocked(struct probe_job *job,
+                                int (*start)(struct probe_job *, struct base_error *),
+                                struct base_error *error) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    int result = drop_rights(job, error);
-    for (size_t i = 0; i < job->workers && result == 0; i++)
-        result = cli_worker_start(&job->worker[i], error);
+    int result = start(job, error);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
+}
+
+static int start_all_workers(struct probe_job *job, struct base_error *error) {
+    int result = 0;
+    for (size_t i = 0; i < job->workers && result == 0; i++)
+        result = cli_worker_start(&job->worker[i], error);
+    if (result == 0)
+        tell_obtained(job);
+    return result;
+}
+
+int probe_drop_rights(struct probe_job *job, struct base_error *error) {
+    return with_signals_blocked(job, drop_rights, error);
+}
+
+int probe_start_workers(struct probe_job *job, struct base_error *error) {
+    return with_signals_blocked(job, start_all_workers, error);
 }
 
 static int start_and_run(struct probe_job *job, struct base_error *error) {
     daemon_notify_open(&job->notify);
     if (open_captures(job, error) != 0 || init_workers(job, error) != 0 ||
-        open_lines(job, error) != 0 || probe_store_open(job, error) != 0)
+        open_lines(job, error) != 0 || probe_store_open(job, error) != 0 ||
+        probe_warm_prepare(job, error) != 0)
         return -1;
-    tell_obtained(job);
-    return probe_run(job, start_threads, error);
+    return probe_run(job, error);
 }
 
 /* ---- the end ---- */

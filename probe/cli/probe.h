@@ -67,6 +67,8 @@ struct probe_job {
     uint64_t ts_ns;                           /* of the newest record written */
     uint64_t lost_ns[CAPTURE_MAX_INTERFACES]; /* since when each gives nothing; 0: it does */
     uint64_t gaps;                            /* gap records */
+    char checkpoint[REDIS_FOLDER_TEXT + CLI_NAME_MAX + 8]; /* the file's path */
+    uint64_t missed_from_ns;  /* the end of the run before; 0: none is known */
     struct record_stats told; /* the last stats record: drops since then make a gap */
     struct probe_drops kernel_drops, interface_drops;
     uint64_t beats[CLI_WORKERS_MOST]; /* when the watchdog last looked */
@@ -74,12 +76,14 @@ struct probe_job {
     uint64_t deadline_ns;             /* of the end, by uv_hrtime() */
 };
 
-/* Starts the threads, once everything that they may wake or that needs rights is there. */
-typedef int probe_start(struct probe_job *job, struct base_error *error);
-
 /* Run until a signal, the duration, or a fault; everything is written then. -1 with `error` when it
  * could not begin. */
-int probe_run(struct probe_job *job, probe_start *start, struct base_error *error);
+int probe_run(struct probe_job *job, struct base_error *error);
+
+/* What probe_run calls once its loop is there, in this order with the store's start and the warm
+ * start between them (probe.c). */
+int probe_drop_rights(struct probe_job *job, struct base_error *error);
+int probe_start_workers(struct probe_job *job, struct base_error *error);
 
 /* The store (probe_store.c): opened while there are rights, started on the loop; nothing is done
  * when there is none. _end runs the loop until all is stored or spooled, for a few seconds at most;
@@ -93,8 +97,22 @@ void probe_store_end(struct probe_job *job);
 void probe_store_close(struct probe_job *job);
 void probe_store_free(struct probe_job *job);
 
+/*
+ * Connections of the run before (probe_warm.c), where there is a store and one worker: prepared
+ * while there are rights, loaded when the store is started and before the workers are, saved when
+ * they have ended. The gap is the time between; false when there was no run before. -1 with `error`
+ * when memory is short.
+ */
+int probe_warm_prepare(struct probe_job *job, struct base_error *error);
+int probe_warm_start(struct probe_job *job, struct base_error *error);
+bool probe_warm_gap(struct probe_job *job, struct record_gap *gap);
+void probe_warm_save(struct probe_job *job);
+
 /* Begin the end; `failed` makes the exit status 1. */
 void probe_stop(struct probe_job *job, bool failed);
+
+/* A gap record to all who take records. */
+void probe_tell_gap(struct probe_job *job, const struct record_gap *gap);
 
 /* Hand on what the workers have told, as far as the output takes it. True when all of it was. */
 bool probe_drain(struct probe_job *job);

@@ -210,6 +210,7 @@ static void write_rest(struct probe_job *job) {
     }
     if (!done)
         _exit(CLI_FAILED); /* a worker is stuck: it cannot be waited for */
+    probe_warm_save(job);
 }
 
 /* ---- the loop's life ---- */
@@ -276,16 +277,23 @@ static void close_loop(struct probe_loop *uv) {
     uv_loop_close(&uv->loop);
 }
 
-int probe_run(struct probe_job *job, probe_start *start, struct base_error *error) {
+int probe_run(struct probe_job *job, struct base_error *error) {
     int result = init_loop(job);
     if (result == 0)
         result = start_signals(&job->uv);
     if (result != 0)
         return base_error_set(error, "main loop", "%s", uv_strerror(result));
-    result = start(job, error);
+    result = probe_drop_rights(job, error);
     if (result == 0)
         result = probe_store_start(job, error);
+    if (result == 0)
+        result = probe_warm_start(job, error);
+    if (result == 0)
+        result = probe_start_workers(job, error);
     if (result == 0) {
+        struct record_gap missed;
+        if (probe_warm_gap(job, &missed))
+            probe_tell_gap(job, &missed);
         start_timers(job);
         daemon_notify_send(&job->notify, "READY=1");
         uv_run(&job->uv.loop, UV_RUN_DEFAULT);

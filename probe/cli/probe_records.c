@@ -23,7 +23,7 @@ static bool has_room(struct probe_job *job) {
     return !job->blocked;
 }
 
-static void write_gap(struct probe_job *job, const struct record_gap *gap) {
+void probe_tell_gap(struct probe_job *job, const struct record_gap *gap) {
     job->gaps++;
     if (gap->ts_ns > job->ts_ns)
         job->ts_ns = gap->ts_ns;
@@ -36,11 +36,11 @@ static void write_gap(struct probe_job *job, const struct record_gap *gap) {
 /* ---- notes ---- */
 
 static void write_outage(struct probe_job *job, uint64_t from_ns, uint64_t to_ns) {
-    write_gap(job, &(struct record_gap){.ts_ns = to_ns,
-                                        .from_ns = from_ns,
-                                        .to_ns = to_ns,
-                                        .what = RECORD_GAP_PACKETS,
-                                        .why = "the interface was down or gone"});
+    probe_tell_gap(job, &(struct record_gap){.ts_ns = to_ns,
+                                             .from_ns = from_ns,
+                                             .to_ns = to_ns,
+                                             .what = RECORD_GAP_PACKETS,
+                                             .why = "the interface was down or gone"});
 }
 
 /* An interface went, or came back. Every worker sees it; one tells. */
@@ -95,7 +95,7 @@ static void tell_note(struct probe_job *job, size_t worker, const struct cli_not
             probe_store_snapshot(job);
         return;
     case CLI_NOTE_GAP:
-        write_gap(job, &n->gap);
+        probe_tell_gap(job, &n->gap);
         return;
     case CLI_NOTE_CHANGE:
         if (worker == 0)
@@ -165,7 +165,7 @@ static void tell_shed(struct probe_job *job, const struct cli_worker *w) {
     for (int type = EVENT_TRANSITION; type <= EVENT_CONNECTION; type++) {
         struct record_gap gap = cli_worker_shed_gap(&w->shed[type], (enum event_type)type);
         if (gap.lost > 0 && has_room(job))
-            write_gap(job, &gap);
+            probe_tell_gap(job, &gap);
     }
 }
 
@@ -214,30 +214,30 @@ static void tell_drops(struct probe_job *job, struct probe_drops *d, const struc
     d->lost += lost;
     if (d->lost == 0 || (s->ts_ns < d->to_ns && !probe_is_done(job)))
         return;
-    write_gap(job, &(struct record_gap){.ts_ns = s->ts_ns > d->to_ns ? s->ts_ns : d->to_ns,
-                                        .from_ns = d->from_ns,
-                                        .to_ns = d->to_ns,
-                                        .lost = d->lost,
-                                        .what = RECORD_GAP_PACKETS,
-                                        .why = why});
+    probe_tell_gap(job, &(struct record_gap){.ts_ns = s->ts_ns > d->to_ns ? s->ts_ns : d->to_ns,
+                                             .from_ns = d->from_ns,
+                                             .to_ns = d->to_ns,
+                                             .lost = d->lost,
+                                             .what = RECORD_GAP_PACKETS,
+                                             .why = why});
     d->lost = 0;
 }
 
 static void tell_missed_snapshots(struct probe_job *job) {
     struct record_gap gap;
     if (cli_snapshots_gap(&job->snapshots, &gap))
-        write_gap(job, &gap);
+        probe_tell_gap(job, &gap);
 }
 
 static void tell_missed_alarms(struct probe_job *job, const struct record_stats *s) {
     if (job->alarms.left_out == 0)
         return;
-    write_gap(job, &(struct record_gap){.ts_ns = s->ts_ns,
-                                        .from_ns = job->told.ts_ns,
-                                        .to_ns = s->ts_ns,
-                                        .lost = job->alarms.left_out,
-                                        .what = RECORD_GAP_ALARMS,
-                                        .why = "the output stood still, and too many waited"});
+    probe_tell_gap(job, &(struct record_gap){.ts_ns = s->ts_ns,
+                                             .from_ns = job->told.ts_ns,
+                                             .to_ns = s->ts_ns,
+                                             .lost = job->alarms.left_out,
+                                             .what = RECORD_GAP_ALARMS,
+                                             .why = "the output stood still, and too many waited"});
     job->alarms.left_out = 0;
 }
 

@@ -226,7 +226,8 @@ static int prepare(struct read_job *job, struct base_error *error) {
         snprintf(job->name, sizeof job->name, "%s", o->name);
     else
         cli_name_from_path(o->files[0], job->name);
-    if (cli_load_config(o, &job->config, error) != 0 || cli_alarms_load(&job->alarms, o, error) != 0)
+    if (cli_load_config(o, &job->config, error) != 0 ||
+        cli_alarms_load(&job->alarms, o, error) != 0)
         return -1;
     if (o->filter != NULL && cli_filter_new(&filter, o->filter, error) != 0)
         return -1;

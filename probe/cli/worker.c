@@ -219,10 +219,21 @@ static void take_rest(struct cli_worker *w) {
     w->end_ns = clock + FINISH_MS * BASE_NS_PER_MS;
 }
 
+/* Flows of the run before: what has run out meanwhile is told before the first packet, and none of
+ * it is shed. */
+static void catch_up(struct cli_worker *w) {
+    if (flow_now(w->pipe.tracker) == 0)
+        return;
+    w->end_ns = clock_ns(CLOCK_MONOTONIC) + FINISH_MS * BASE_NS_PER_MS;
+    flow_resume(w->pipe.tracker, clock_ns(CLOCK_REALTIME) - BEHIND_MS * BASE_NS_PER_MS);
+    w->end_ns = 0;
+}
+
 static void *work(void *worker) {
     struct cli_worker *w = worker;
     bool picturing = false;
     pthread_setname_np(pthread_self(), "worker");
+    catch_up(w);
     while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
         adopt_services(w);
         bool idle = !take_batch(w, picturing ? PICTURE_MS : TICK_MS);
@@ -233,7 +244,7 @@ static void *work(void *worker) {
         atomic_fetch_add_explicit(&w->beats, 1, memory_order_relaxed);
     }
     take_rest(w);
-    if (flow_now(w->pipe.tracker) != 0)
+    if (flow_now(w->pipe.tracker) != 0 && !w->goes_on)
         flow_finish(w->pipe.tracker, 0);
     capture_live_drops(w->capture, &w->kernel_drops, &w->interface_drops);
     publish(w);

@@ -43,7 +43,8 @@ struct cli_worker {
     struct base_ring *ring; /* of struct cli_note */
     void (*wake)(void *);   /* tells the main loop that there are notes; never waits */
     void *wake_context;
-    bool snapshots;    /* pictures for them are wanted; set before cli_worker_init */
+    bool goes_on;   /* its flows go on in the next run: at the end nothing is told of open ones */
+    bool snapshots; /* pictures for them are wanted; set before cli_worker_init */
     bool among_others; /* there are other workers: its clock begins without a packet too */
     uint32_t
         timeout_ms; /* of the kernel's ring: so long a packet may still be on its way at the end */

@@ -53,6 +53,10 @@ const struct decode_scope *decode_scope(const struct decoder *d, uint32_t id) {
     return &d->scopes->scope[id];
 }
 
+uint32_t decode_scopes(const struct decoder *d) {
+    return d->scopes->count;
+}
+
 uint64_t decode_scopes_full(const struct decoder *d) {
     return d->scopes->full;
 }

@@ -189,8 +189,7 @@ void decode_options(const uint8_t *at, uint32_t n, struct segment *s);
 /* checksum.c: judge the segment whose header is next and which was captured whole. */
 enum segment_checksum decode_checksum(const struct walk *w);
 
-/* scope.c: the id of the scope that the walk's layers make, as far as they count. */
-uint32_t decode_scope_id(struct decoder *d, const struct decode_scope *scope);
+/* scope.c */
 struct scopes *decode_scopes_new(void);
 void decode_scopes_identify(struct scopes *t, enum decode_identity vlan,
                             enum decode_identity tunnel);

@@ -96,6 +96,12 @@ static int adopt(struct flow_tracker *t, const struct saved_flow *s, uint32_t in
     return due == BASE_NEVER_NS ? 0 : wheel_set(&t->wheel, index, due);
 }
 
+void flow_resume(struct flow_tracker *t, uint64_t now_ns) {
+    t->picture.next_ns = BASE_NEVER_NS;
+    flow_advance(t, now_ns);
+    picture_init(t);
+}
+
 static int load_flow(struct flow_tracker *t, const struct saved_flow *s, uint32_t scope) {
     struct flow_key k;
     if (t->pool.used >= t->config.max_flows)

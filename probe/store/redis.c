@@ -62,6 +62,10 @@ static void free_list(struct store_chunk *c) {
     }
 }
 
+uint64_t store_redis_down_ns(const struct store_redis *s) {
+    return s->down_ns;
+}
+
 /* ---- sinks ---- */
 
 /* The first record of a run that comes after another: what lies between is not known. */
@@ -122,6 +126,8 @@ void store_redis_event(struct store_redis *s, const struct record_context *c,
 }
 
 void store_redis_gap(struct store_redis *s, const struct record_gap *g) {
+    if (g->what == RECORD_GAP_PACKETS && s->down_ns >= g->from_ns)
+        s->down_ns = 0; /* told by the caller */
     struct store_stream *st = store_stream_of(s, STORE_KIND_GAPS, 0);
     char *p = store_put_begin(st, g->ts_ns, RECORD_MAX);
     if (p != NULL)

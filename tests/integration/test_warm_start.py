@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""A probe that ends, in order or by kill -9, and starts again: its connections go on under the same `flow`, what happened
+meanwhile is found out, and the time that was missed is a gap record.    test_warm_start.py BINARY [TEST]...
+
+Four connections: one speaks on after the restart, one was closed while nobody watched, one was reset then, one is closed
+in order after it.
+"""
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import private_redis
+import store_truth as truth
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import live_probe  # noqa: E402
+import netns  # noqa: E402
+
+BINARY = ""
+NAME = "warm"
+PORT = 7001
+ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+
+
+class WarmStart(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="spanwatch-warm-")
+        os.chmod(self.folder.name, 0o755)  # the probe becomes another user
+        self.state = os.path.join(self.folder.name, "state")
+        self.errors = os.path.join(self.folder.name, "errors")
+        self.cable = live_probe.Cable()
+        self.probe, self.redis = None, truth.Server("--unixsocketperm", "777", aof=True)
+        self.redis.__enter__()
+        os.chmod(self.redis.folder, 0o755)
+
+    def tearDown(self):
+        if self.probe is not None and self.probe.poll() is None:
+            self.probe.kill()
+            self.probe.wait()
+        self.redis.__exit__()
+        self.folder.cleanup()
+
+    def start(self, *options):
+        with open(self.errors, "wb") as errors, self.cable.server:
+            self.probe = subprocess.Popen(
+                (BINARY, "probe", "-i", "eth0", "--name", NAME, "--redis", self.redis.url, "--set",
+                 "state_folder=" + self.state, "--set", "snapshot.period=1") + options, stderr=errors, env=ENVIRONMENT)
+        truth.wait_for("capturing", lambda: "capturing" in self.told() or self.probe.poll() is not None)
+        self.assertIsNone(self.probe.poll(), self.told())
+        time.sleep(0.3)
+
+    def told(self):
+        with open(self.errors, encoding="utf-8") as f:
+            return f.read()
+
+    def end(self, number):
+        self.probe.send_signal(number)
+        status = self.probe.wait(20)
+        self.assertEqual(status, 0 if number == signal.SIGTERM else -number, self.told())
+
+    def ask(self, *words):
+        done = subprocess.run((BINARY, "query") + words + ("--redis", self.redis.url, "--probe", NAME, "--format", "json"),
+                              capture_output=True, text=True, check=True, env=ENVIRONMENT)
+        return json.loads(done.stdout, parse_float=str)
+
+    def transitions(self, near):
+        address = "%s:%d" % near
+        return self.ask("transitions", "--client", address)["rows"]
+
+    def pair(self, listener):
+        near = self.cable.connect(PORT)
+        name = near.getsockname()
+        far, _ = listener.accept()
+        near.sendall(b"question")
+        far.recv(100)
+        far.sendall(b"answer")
+        near.recv(100)
+        return near, far, name
+
+    def restart(self, number):
+        self.start()
+        with self.cable.listen(PORT) as listener:
+            pairs = [self.pair(listener) for _ in range(4)]
+            (near, far, speaks), (near1, far1, closed), (near2, far2, reset), (near3, far3, later) = pairs
+            time.sleep(2.5)  # a keyframe, and everything stored
+            self.end(number)
+            stopped = time.time()
+            near1.close()
+            far1.close()
+            near2.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            near2.close()
+            time.sleep(1)
+            self.start()
+            started = time.time()
+            near.sendall(b"more")
+            far.recv(100)
+            near3.close()
+            far3.recv(100)
+            far3.close()
+            time.sleep(3)
+            self.check_known(speaks, closed, reset, later)
+            self.check_gap(stopped, started)
+            near.close()
+            far.close()
+            far2.close()
+            time.sleep(1.5)
+        self.end(signal.SIGTERM)
+        rows = self.transitions(speaks)
+        self.assertEqual((rows[-1]["client_state"], rows[-1]["server_state"]), ("TIME_WAIT", "CLOSED"), rows)
+
+    def check_known(self, speaks, closed, reset, later):
+        open_now = {row["client"]: row for row in self.ask("connections")["rows"]}
+        for near in (speaks, later):
+            flows = {row["flow"] for row in self.transitions(near)}
+            self.assertEqual(len(flows), 1, "another flow after the restart: %s" % self.transitions(near))
+        name = "%s:%d" % speaks
+        self.assertEqual((open_now[name]["client_state"], open_now[name]["server_state"]), ("ESTABLISHED", "ESTABLISHED"))
+        name = "%s:%d" % later
+        self.assertEqual((open_now[name]["client_state"], open_now[name]["server_state"]), ("TIME_WAIT", "CLOSED"))
+        # what nobody saw is not made up: these still stand as they were
+        for near in (closed, reset):
+            self.assertEqual(open_now["%s:%d" % near]["client_state"], "ESTABLISHED")
+        for near in (speaks, closed, reset, later):
+            was = ("CLOSED", "CLOSED")
+            for row in self.transitions(near):
+                self.assertEqual((row.get("client_was", row["client_state"]), row.get("server_was", row["server_state"])), was)
+                was = (row["client_state"], row["server_state"])
+
+    def check_gap(self, stopped, started):
+        gaps = [g for g in self.ask("transitions")["gaps"] if g["why"] == "the probe was down"]
+        self.assertEqual(len(gaps), 1, gaps)
+        self.assertEqual(gaps[0]["what"], "packets")
+        self.assertLessEqual(float(gaps[0]["from"]), stopped + 0.1)
+        self.assertGreaterEqual(float(gaps[0]["from"]), stopped - 3)
+        self.assertLessEqual(float(gaps[0]["to"]), started)
+        self.assertGreater(float(gaps[0]["to"]), stopped)
+
+    def test_ends_in_order(self):
+        self.restart(signal.SIGTERM)
+        self.assertIn("connections of the last run", self.told())
+
+    def test_is_killed(self):
+        self.restart(signal.SIGKILL)
+        self.assertIn("connections that the store knows", self.told())
+
+    def test_damaged_checkpoint(self):
+        self.start()
+        with self.cable.listen(PORT) as listener:
+            near, far, name = self.pair(listener)
+            time.sleep(2.5)
+            self.end(signal.SIGTERM)
+            path = os.path.join(self.state, NAME + ".flows")
+            with open(path, "r+b") as f:
+                f.seek(200)
+                octet = f.read(1)
+                f.seek(200)
+                f.write(bytes([octet[0] ^ 1]))
+            self.start()
+            self.assertIn("damaged", self.told())
+            self.assertIn("connections that the store knows", self.told())
+            near.sendall(b"more")
+            far.recv(100)
+            near.close()
+            far.close()
+            time.sleep(1.5)
+            self.assertEqual(len({row["flow"] for row in self.transitions(name)}), 1)
+        self.assertFalse(os.path.exists(path))
+        self.end(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    if not private_redis.is_there():
+        print("skipped: there is no redis-server here")
+        sys.exit(77)
+    try:
+        netns.Namespace()
+    except netns.Unavailable as reason:
+        print("skipped:", reason)
+        sys.exit(77)
+    BINARY = os.path.abspath(sys.argv.pop(1))
+    unittest.main(warnings="ignore")
