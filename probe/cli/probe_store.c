@@ -14,7 +14,7 @@
 
 #include "probe.h"
 
-enum { END_MS = 3000 /* for what is not stored yet; the rest lies in the spool */ };
+enum { END_LEAST_MS = 500 /* for what is not stored yet; the rest lies in the spool */ };
 
 /* The state folder, the spool's in it or beside it: the new user's. */
 static int prepare_folders(struct probe_job *job, char state[REDIS_FOLDER_TEXT],
@@ -124,7 +124,10 @@ void probe_take_alarm(void *probe_job, const struct alarm *m) {
 void probe_store_end(struct probe_job *job) {
     if (job->store == NULL)
         return;
-    store_redis_finish(job->store, job->told.ts_ns, END_MS);
+    uint64_t now_ns = uv_hrtime(), left_ms = END_LEAST_MS;
+    if (job->deadline_ns > now_ns + left_ms * BASE_NS_PER_MS)
+        left_ms = (job->deadline_ns - now_ns) / BASE_NS_PER_MS;
+    store_redis_finish(job->store, job->told.ts_ns, (uint32_t)left_ms);
     while (!store_redis_is_finished(job->store))
         uv_run(&job->uv.loop, UV_RUN_ONCE);
     uint64_t left = store_redis_left(job->store);

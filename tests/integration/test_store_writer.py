@@ -225,6 +225,46 @@ class Writer(unittest.TestCase):
         self.refused(probe, 1, "redis-server: is not installed", "apt-get install redis-server",
                      environment={"PATH": self.folder.name})
 
+    def test_wedged(self):
+        """A stream that ends far ahead when the probe starts may hold what is ours: it is left alone, what it cannot take
+        is in a gap record, the others go on; once a person has mended it, so does it."""
+        key = "spanwatch:{driver/1}:transitions"
+        self.redis("XADD", key, "99999999999999-0", "from", "elsewhere")
+        d = self.driver()
+        d("put 400")
+        d("wait")
+        d("run 2500")
+        lost = sum(n for _, _, n in truth.gaps(self.redis, "driver", "transitions"))
+        self.assertGreater(lost, 50)
+        self.assertEqual(self.transitions() - 1 + lost, 400)
+        self.assertEqual(self.redis("XLEN", key), 1)
+        self.redis("XDEL", key, "99999999999999-0")
+        self.redis("XSETID", key, "0-1")
+        d("run 6000")
+        d("put 400")
+        d("wait")
+        _, errors = d.end()
+        self.assertEqual(self.transitions() + lost, 800)
+        self.assertIn("ends with the ID 99999999999999-0", errors)
+
+    def test_server_comes_late(self):
+        """IDs that were given before the streams' ends were known are raised where they must be."""
+        d = self.driver()
+        d("put 400")
+        d("wait")
+        d.end()
+        self.redis("SAVE")
+        self.redis.kill()
+        d = self.driver("spool=" + os.path.join(self.folder.name, "spool"))
+        d("put 400 1")  # a second ago: before what is stored
+        self.assertEqual(d.counters("run 700")["reached"], 0)
+        self.redis.start()
+        d("wait")
+        d.end()
+        self.assertEqual(self.transitions(), 800)
+        for p in range(4):
+            truth.check_ids(truth.stream(self.redis, "spanwatch:{driver/%d}:transitions" % p), "late")
+
     def test_other_partitions(self):
         d = self.driver()
         d("put 10")
