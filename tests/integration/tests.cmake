@@ -8,7 +8,7 @@ if(Python3_FOUND)
     add_test(NAME integration_${script} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/${script}.py
                                                 $<TARGET_FILE:spanwatch>)
     set_property(TEST integration_${script} PROPERTY ENVIRONMENT QUERY_LIBRARY=$<TARGET_FILE:query_library>)
-    set_tests_properties(integration_${script} PROPERTIES LABELS integration SKIP_RETURN_CODE 77 TIMEOUT 180)
+    set_tests_properties(integration_${script} PROPERTIES LABELS integration SKIP_RETURN_CODE 77 TIMEOUT 400)
   endforeach()
   add_executable(spanwatch-store-driver ${CMAKE_CURRENT_LIST_DIR}/store_driver.c)
   target_link_libraries(spanwatch-store-driver PRIVATE ${rooms} PkgConfig::UV)
