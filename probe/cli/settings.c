@@ -82,7 +82,8 @@ static const struct cli_key keys[] = {
      "the longest time in which a live record is neither stored nor in the spool"},
     {"store.keep_s", CLI_KEY_NUMBER, 0, 600, 10, NULL, NULL, "s",
      offsetof(struct cli_config, store_keep_s),
-     "how long stored records are kept in memory, for a store that comes back without them"},
+     "how long stored records are kept in memory, for a store that comes back without them; never "
+     "more than four times store.queue_mib"},
     {"store.queue_mib", CLI_KEY_NUMBER, 1, 65536, 64, NULL, NULL, "MiB",
      offsetof(struct cli_config, store_queue_mib),
      "records in memory that are not stored; beyond it the spool takes them"},

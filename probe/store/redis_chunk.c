@@ -14,8 +14,8 @@
 
 enum {
     CHUNK_FIRST_OCTETS = 2048,
-    KEPT_ENTRIES_MOST_OCTETS = 32 << 20, /* of acknowledged chunks, of all streams together */
-    KEPT_RARE_OCTETS = 1 << 20           /* gaps and alarms are kept longer: so much of each */
+    KEPT_QUEUES = 4, /* acknowledged chunks of all streams take so many times queue_mib at most */
+    KEPT_RARE_OCTETS = 1 << 20 /* gaps and alarms are kept longer, while little else is */
 };
 
 uint64_t store_wall_ms(void) {
@@ -331,7 +331,7 @@ static bool is_kept(const struct store_stream *st, const struct store_chunk *c) 
     if (rare && s->kept_octets < KEPT_RARE_OCTETS)
         return true;
     return uv_now(s->loop) - c->done_ms < (uint64_t)s->options.keep_s * 1000 &&
-           s->kept_octets < KEPT_ENTRIES_MOST_OCTETS;
+           s->kept_octets >> 20 < (size_t)s->options.queue_mib * KEPT_QUEUES;
 }
 
 void store_trim_kept(struct store_stream *st) {
