@@ -83,6 +83,11 @@ class Writer(unittest.TestCase):
         d = self.driver("spool=" + os.path.join(self.folder.name, "spool"))
         self.assertEqual(d("alarm syn_flood cleared"), "alarm 3")
         d("wait")
+        got = []
+        for _ in range(5):
+            kind, channel, text = listener.read()
+            got.append((kind, channel.decode(), json.loads(text)["seq"]))
+        listener.close()
         self.redis.kill()
         self.assertEqual(d("alarm churn raised"), "alarm 4")
         d("run 500")
@@ -96,11 +101,6 @@ class Writer(unittest.TestCase):
         self.assertEqual([e["seq"] for e in self.entries("}:alarms")], ["4", "5"])
         self.assertEqual([json.loads(e["json"])["status"] for e in self.entries("}:alarms")], ["raised", "updated"])
         self.assertEqual(self.redis("HKEYS", "spanwatch:{driver}:active"), [b"id-churn"])
-        got = []
-        for _ in range(5):
-            kind, channel, text = listener.read()
-            got.append((kind, channel.decode(), json.loads(text)["seq"]))
-        listener.close()
         self.assertEqual(got, [(b"message", "spanwatch:alarms", 1), (b"message", "spanwatch:alarms:syn_flood", 1),
                                (b"message", "spanwatch:alarms", 2), (b"message", "spanwatch:alarms", 3),
                                (b"message", "spanwatch:alarms:syn_flood", 3)])
