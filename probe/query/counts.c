@@ -14,16 +14,18 @@
 #include <string.h>
 
 enum {
-    MANY = 1000 /* members of a partition that are not worth reading for their counts */,
-    PAGE = 200
+    MANY = 1000, /* members of a partition that are not worth reading for their counts */
+    PAGE = 200,
+    ATTEMPTS = 3 /* snapshots tried: the newest may still be being written */
 };
 
 struct counts {
     struct query_run *run;
     struct query_view *view;
     struct query_groups *groups;
-    uint64_t ts_ns; /* of the snapshot */
-    int64_t turned; /* corrected roles: come less gone */
+    uint64_t ts_ns;     /* of the snapshot */
+    uint64_t latest_ns; /* it may be of this time at the latest */
+    int64_t turned;     /* corrected roles: come less gone */
     bool inexact, failed;
     struct base_error *error;
 };
@@ -128,13 +130,13 @@ static int find_snapshot(struct counts *c, struct base_error *error) {
     struct query_shot shot = {0};
     char key[REDIS_KEY_TEXT];
     for (unsigned p = 0; p < c->view->probe->partitions && !shot.found; p++) {
-        struct query_id cursor = {c->view->at_ns / BASE_NS_PER_MS + c->view->probe->skew_ms,
+        struct query_id cursor = {c->latest_ns / BASE_NS_PER_MS + c->view->probe->skew_ms,
                                   UINT64_MAX};
         query_stream_key(r, c->view, p, "snapshots", key);
         do {
             if (query_shot_before(r, key, &cursor, &shot, error) != 0)
                 return -1;
-            if (!shot.found || !shot.ended || shot.ts_ns > c->view->at_ns)
+            if (!shot.found || !shot.ended || shot.ts_ns > c->latest_ns)
                 continue;
             if (c->ts_ns != 0 && shot.keyframe)
                 break;
@@ -190,21 +192,40 @@ static int count(struct counts *c, struct query_scan *scan, struct partition *pa
     return 0;
 }
 
-int query_counts_read(struct query_run *r, struct query_groups *g, bool *exact,
-                      struct base_error *error) {
-    struct query_view *v = &r->view[0];
-    struct counts c = {.run = r, .view = v, .groups = g, .error = error};
-    *exact = query_view_is_silent(r, v, v->at_ns);
-    if (*exact || find_snapshot(&c, error) != 0)
-        return *exact ? 0 : -1;
-    if (c.ts_ns == 0 || is_trimmed(&c))
+/* With one snapshot; the next attempt takes an older one. */
+static int attempt(struct counts *c, struct base_error *error) {
+    unsigned n = c->view->probe->partitions;
+    c->ts_ns = 0;
+    c->turned = 0;
+    c->inexact = true;
+    if (find_snapshot(c, error) != 0)
+        return -1;
+    if (c->ts_ns == 0 || is_trimmed(c))
         return 0;
-    struct query_scan *scan = calloc(v->probe->partitions, sizeof *scan);
-    struct partition *partition = calloc(v->probe->partitions, sizeof *partition);
+    c->latest_ns = c->ts_ns - 1;
+    c->inexact = false;
+    struct query_scan *scan = calloc(n, sizeof *scan);
+    struct partition *partition = calloc(n, sizeof *partition);
     int result = scan == NULL || partition == NULL ? base_error_set(error, "query", "out of memory")
-                                                   : count(&c, scan, partition, error);
-    *exact = !c.inexact;
+                                                   : count(c, scan, partition, error);
     free(scan);
     free(partition);
     return result;
+}
+
+int query_counts_read(struct query_run *r, struct query_groups *g, bool *exact,
+                      struct base_error *error) {
+    struct query_view *v = &r->view[0];
+    struct counts c = {
+        .run = r, .view = v, .groups = g, .latest_ns = v->at_ns, .inexact = true, .error = error};
+    *exact = query_view_is_silent(r, v, v->at_ns);
+    for (int i = 0; i < ATTEMPTS && !*exact; i++) {
+        query_groups_clear(g);
+        if (attempt(&c, error) != 0)
+            return -1;
+        *exact = !c.inexact;
+        if (c.ts_ns == 0)
+            break;
+    }
+    return 0;
 }
