@@ -26,6 +26,7 @@
 #include "spanwatch/tcp_state.h"
 
 enum {
+    QUERY_STORE_FORMAT = 1,  /* version of the store (design 1.4) that is understood */
     QUERY_NAME_TEXT = 65,    /* a probe's name (design 1.1), and the NUL */
     QUERY_HELD = 1 << 20,    /* connections in memory at a time */
     QUERY_SORTED = 1 << 17,  /* rows that are sorted as a whole; more come partition by partition */
@@ -46,6 +47,7 @@ void query_close(struct query *q);
 /* A probe as the store tells of it. `is_running`: its heartbeat is fresh. */
 struct query_probe {
     char name[QUERY_NAME_TEXT];
+    unsigned format; /* of what it writes; this reader knows QUERY_STORE_FORMAT */
     unsigned partitions;
     uint32_t skew_ms;
     uint64_t first_ns, last_ns; /* capture times; last_ns: the newest that the store knows */

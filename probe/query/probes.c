@@ -83,10 +83,12 @@ static int take_probe(void *context, struct query_text field, struct query_text 
         return -1;
     q->probe = bigger;
     struct query_probe *p = &q->probe[q->probes++];
-    *p = (struct query_probe){.partitions = (unsigned)partitions,
-                              .skew_ms = (uint32_t)number_member(value, "skew_ms", SKEW_MS),
-                              .first_ns = stamp_member(value, "first"),
-                              .last_ns = stamp_member(value, "last")};
+    *p =
+        (struct query_probe){.format = (unsigned)number_member(value, "format", QUERY_STORE_FORMAT),
+                             .partitions = (unsigned)partitions,
+                             .skew_ms = (uint32_t)number_member(value, "skew_ms", SKEW_MS),
+                             .first_ns = stamp_member(value, "first"),
+                             .last_ns = stamp_member(value, "last")};
     query_text_copy(field, p->name, sizeof p->name);
     return 0;
 }

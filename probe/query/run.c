@@ -29,7 +29,9 @@ int query_begin(struct query_run *r, const struct query_column *column, size_t c
     for (size_t i = 0; i < r->views && result == 0; i++) {
         const struct query_view *v = &r->view[i];
         uint64_t at_ns = moment ? v->at_ns : v->to_ns;
-        uint64_t from_ns = moment ? v->keyframe_ns[QUERY_MOMENT_AT] : v->from_ns;
+        uint64_t from_ns = h.what == QUERY_ACTIVE ? at_ns
+                           : moment               ? v->keyframe_ns[QUERY_MOMENT_AT]
+                                                  : v->from_ns;
         span[h.spans++] = v->span;
         h.at_ns = at_ns > h.at_ns ? at_ns : h.at_ns;
         if (i == 0 || from_ns < h.from_ns)

@@ -88,6 +88,11 @@ int query_views_init(struct query_run *r, struct base_error *error) {
     for (size_t i = 0; i < count; i++) {
         if (r->ask->probe != NULL && strcmp(r->ask->probe, probes[i].name) != 0)
             continue;
+        if (probes[i].format != QUERY_STORE_FORMAT)
+            return base_error_set(error, probes[i].name,
+                                  "this probe's part of the store is of format %u, understood is "
+                                  "%d; use its own version of spanwatch, or --probe for another",
+                                  probes[i].format, QUERY_STORE_FORMAT);
         struct query_view *v = &r->view[r->views];
         v->probe = &probes[i];
         v->number = (unsigned)r->views++;

@@ -329,6 +329,12 @@ class Cases(Store):
                                "to": stamp(self.BASE + 48 * SECOND), "what": "packets", "lost": "17", "why": 'a "why"'})
         self.assertEqual(list(gap), ["type", "ts", "probe", "from", "to", "what", "lost", "why"])
 
+    def test_format_of_another_version(self):
+        self.write(self.simple(3, 3))
+        self.redis("HSET", "spanwatch:probes", "newer", '{"format":2,"partitions":4,"skew_ms":2000,"first":1.0,"last":2.0}')
+        self.assertIn("newer: this probe's part of the store is of format 2, understood is 1", self.ask("connections", status=1))
+        self.assertEqual(len(self.ask("connections", "--probe", "p", "--at", stamp(self.BASE + 2 * SECOND))["rows"]), 3)
+
     def test_scopes_stay_apart(self):
         """The same addresses in two VLANs are two connections, also when two probes see both."""
         common = {"client": "10.0.0.1:1000", "server": "10.0.0.2:80", "service": "http", "was": CLOSED, "cause": "syn", "state": ("SYN_SENT", "CLOSED")}
@@ -387,6 +393,9 @@ class Cases(Store):
         self.assertEqual(ask("--from", stamp(ts + 1), "--to", stamp(ts + SECOND)), alarms[1:2])
         self.assertEqual(self.ask("active", "--severity", "warning")["rows"], alarms[1:2])
         self.assertEqual(self.ask("active")["rows"], alarms)
+        writer.gap(ts + 2 * SECOND, ts + SECOND, ts + 2 * SECOND)
+        writer.flush()
+        self.assertEqual((self.ask("active")["gaps"], len(self.ask("alarms")["gaps"])), ([], 1))
 
     def test_limit_formats_and_order(self):
         transitions = self.simple(10, 20)
