@@ -50,7 +50,10 @@ struct query_scan {
     void *context;
 };
 
-enum { QUERY_PAGE = 500 /* transitions: some 2 ms of Redis's time */, QUERY_LARGE_PAGE = 32 };
+enum {
+    QUERY_PAGE = 1000 /* transitions: about a millisecond of the server's time */,
+    QUERY_LARGE_PAGE = 32
+};
 
 /* True to go on, false when no more of this scan is wanted. */
 typedef bool query_scan_handler(struct query_scan *s, const struct query_entry *e);

@@ -3,8 +3,8 @@
  *
  * The whole probe's groups become groups of each partition: first every member's partition is
  * found, so that the begin of each can say how many flows it has; then group by group is written. A
- * part has at most a thousand members, as in JSON. Each partition has a begin and an end, also when
- * it has no flow: a reader of one partition must know that the snapshot is whole there.
+ * part has at most a thousand members, as in JSON. Each partition has a keyframe's begin and end,
+ * also when it has no flow: a reader of one partition must know that the keyframe is whole there.
  */
 #include "redis_spool.h"
 #include "redis_writer.h"
@@ -223,6 +223,12 @@ static bool order(struct store_redis *s, const struct snapshot *n, const struct 
 
 /* ---- the whole ---- */
 
+/* Only keyframes begin and end in partitions without flows: else a quiet site's store would fill
+ * with empty frames, two for each partition and period. */
+static bool is_told(const struct store_redis *s, const struct snapshot *n, unsigned partition) {
+    return n->keyframe || s->grouping->flows[partition] > 0;
+}
+
 static void begin(struct store_redis *s, const struct snapshot *n) {
     struct store_stream *first = store_stream_of(s, STORE_KIND_SNAPSHOTS, 0);
     bool possible = prepare(s, n) && fits(s, n);
@@ -237,12 +243,14 @@ static void begin(struct store_redis *s, const struct snapshot *n) {
     }
     share_out(s, n);
     for (unsigned p = 0; p < s->options.partitions; p++)
-        put_frame(s, n, p, true);
+        if (is_told(s, n, p))
+            put_frame(s, n, p, true);
 }
 
 static void end(struct store_redis *s, const struct snapshot *n) {
     for (unsigned p = 0; p < s->options.partitions; p++)
-        put_frame(s, n, p, false);
+        if (is_told(s, n, p))
+            put_frame(s, n, p, false);
     if (n->keyframe)
         s->keyframe[s->keyframes++ % (sizeof s->keyframe / sizeof s->keyframe[0])] = n->ts_ns;
 }

@@ -184,7 +184,7 @@ class Feeder(threading.Thread):
 
 
 def read(binary, url, name, capture, *options, **more):
-    return subprocess.Popen([binary, "read", "--redis", url, "--name", name, "--format", "none", *options, capture],
+    return subprocess.Popen([binary, "read", "--redis", url, "--name", name, "--format", "none", "--set", "store.partitions=16", *options, capture],
                             stderr=subprocess.PIPE, **more)
 
 

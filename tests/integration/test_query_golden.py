@@ -41,7 +41,7 @@ diff --from -8s --to -4s --client pos-terminal-17 --format json
 transitions --client 192.0.2.115
 transitions --client 192.0.2.115 --format csv --limit 2
 alarms --severity critical
-active --format json
+active --kind syn_flood --format json
 """
 
 

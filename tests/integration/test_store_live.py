@@ -73,7 +73,7 @@ class Live(unittest.TestCase):
     def start(self, *options):
         with open(self.errors, "ab") as errors, self.cable.server:
             self.probe = subprocess.Popen(
-                (BINARY, "probe", "-i", "eth0", "--name", NAME, "--set", "state_folder=" + self.state) + TIMERS + options,
+                (BINARY, "probe", "-i", "eth0", "--name", NAME, "--set", "state_folder=" + self.state, "--set", "store.partitions=16") + TIMERS + options,
                 stderr=errors, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
 
     def told(self):
