@@ -176,13 +176,16 @@ static int queue_exchange(const struct hash *h, bool exists, bool staged) {
 static int execute(const struct hash *h) {
     redisReply *r = redisCommand(h->redis, "EXEC");
     int result = 0;
-    if (r != NULL && r->type == REDIS_REPLY_NIL)
+    if (r != NULL && r->type == REDIS_REPLY_NIL) {
         result = 1;
-    else if (r == NULL || r->type != REDIS_REPLY_ARRAY)
-        result = fail(h, r);
-    for (size_t i = 0; result == 0 && i < r->elements; i++)
-        if (r->element[i]->type == REDIS_REPLY_ERROR)
-            result = fail(h, r->element[i]);
+    } else if (r == NULL || r->type != REDIS_REPLY_ARRAY) {
+        fail(h, r);
+        result = -1;
+    } else {
+        for (size_t i = 0; i < r->elements && result == 0; i++)
+            if (r->element[i]->type == REDIS_REPLY_ERROR)
+                result = fail(h, r->element[i]);
+    }
     freeReplyObject(r);
     return result;
 }

@@ -49,17 +49,23 @@ void cmdb_pairs_sort(struct cmdb_pairs *p) {
     p->count = kept;
 }
 
+/* Which of the two has the next key: negative the first, positive the second, 0 both. */
+static int compare_heads(const struct cmdb_pairs *a, size_t i, const struct cmdb_pairs *b,
+                         size_t j) {
+    if (i == a->count || j == b->count)
+        return i == a->count ? 1 : -1;
+    return strcmp(a->pair[i].key, b->pair[j].key);
+}
+
 size_t cmdb_pairs_compare(const struct cmdb_pairs *was, const struct cmdb_pairs *now,
                           bool is_client, store_cmdb_visit *visit, void *context) {
     size_t i = 0, j = 0, changes = 0;
     while (i < was->count || j < now->count) {
-        const struct cmdb_pair *a = i < was->count ? &was->pair[i] : NULL,
-                               *b = j < now->count ? &now->pair[j] : NULL;
-        int order = a == NULL ? 1 : b == NULL ? -1 : strcmp(a->key, b->key);
+        int order = compare_heads(was, i, now, j);
         struct store_cmdb_change change = {.is_client = is_client,
-                                           .key = order <= 0 ? a->key : b->key,
-                                           .was = order <= 0 ? a->value : NULL,
-                                           .is = order >= 0 ? b->value : NULL};
+                                           .key = order <= 0 ? was->pair[i].key : now->pair[j].key,
+                                           .was = order <= 0 ? was->pair[i].value : NULL,
+                                           .is = order >= 0 ? now->pair[j].value : NULL};
         i += order <= 0;
         j += order >= 0;
         if (order == 0 && strcmp(change.was, change.is) == 0)

@@ -64,18 +64,16 @@ static int ask_all(struct top_fetch *f, struct query *q, struct top_data *d,
 static struct top_data *look(struct top_fetch *f, struct query **q, const struct top_wish *w,
                              struct base_error *error) {
     struct top_data *d = top_data_new();
-    int result = d != NULL ? 0 : base_error_set(error, "top", "out of memory");
-    if (result == 0 && *q == NULL) {
-        *q = query_open(f->options->url, f->options->prefix, DEADLINE_MS, error);
-        result = *q != NULL ? 0 : -1;
+    if (d == NULL) {
+        base_error_set(error, "top", "out of memory");
+        return NULL;
     }
-    if (result == 0)
-        result = ask_all(f, *q, d, w, error);
-    if (result == 0)
+    if (*q == NULL)
+        *q = query_open(f->options->url, f->options->prefix, DEADLINE_MS, error);
+    if (*q != NULL && ask_all(f, *q, d, w, error) == 0)
         return d;
     top_data_free(d);
-    if (*q != NULL)
-        query_close(*q);
+    query_close(*q);
     *q = NULL;
     return NULL;
 }
@@ -138,8 +136,7 @@ static void *run(void *context) {
         wait_until(f, due_after(f, begun_ns, d != NULL), wish.paused);
     }
     pthread_mutex_unlock(&f->lock);
-    if (q != NULL)
-        query_close(q);
+    query_close(q);
     return NULL;
 }
 
