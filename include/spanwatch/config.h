@@ -36,9 +36,9 @@ struct config_path {
 };
 
 /*
- * Read a file. An empty one (or blanks only) is an empty object. Returns 0, or -1 with `error`:
- * unreadable, too large, not JSON, not UTF-8, a key twice in one object, or something else than an
- * object.
+ * Read a file. An empty one (or blanks only) is an empty object; a byte order mark is passed over.
+ * Returns 0, or -1 with `error`: unreadable, too large, not JSON, not UTF-8, a key twice in one
+ * object, or something else than an object.
  */
 int config_load(struct config_document *d, const char *path, struct base_error *error);
 

@@ -89,7 +89,12 @@ static int parse(struct config_document *d, size_t n, struct base_error *error) 
 
 int config_load_text(struct config_document *d, const char *name, const char *text, size_t n,
                      struct base_error *error) {
+    static const char mark[] = {'\xef', '\xbb', '\xbf'};
     *d = (struct config_document){.name = name};
+    if (n >= sizeof mark && memcmp(text, mark, sizeof mark) == 0) { /* RFC 8259 section 8.1 */
+        text += sizeof mark;
+        n -= sizeof mark;
+    }
     d->text = malloc(n + 1);
     if (d->text == NULL)
         return fail_at(error, name, 0, "out of memory");

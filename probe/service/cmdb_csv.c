@@ -203,6 +203,11 @@ static int read_rows(struct loading *l) {
     return cmdb_order(l->cmdb, &clash) ? 0 : tell_clash(l, &clash);
 }
 
+/* By its byte order mark: what some spreadsheets call "Unicode text". */
+static bool is_utf16(const char *text, size_t n) {
+    return n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+}
+
 int cmdb_load_csv(struct cmdb *c, uint32_t file, struct base_error *error) {
     struct loading l = {.cmdb = c, .path = c->files[file - 1], .file = file, .error = error};
     size_t n;
@@ -216,7 +221,10 @@ int cmdb_load_csv(struct cmdb *c, uint32_t file, struct base_error *error) {
     }
     text[n] = '\0';
     csv_init(&l.rows, text, n);
-    int result = read_rows(&l);
+    int result = is_utf16(text, n) ? config_error_at(l.path, 1, error,
+                                                     "found UTF-16, allowed is UTF-8; spreadsheets "
+                                                     "save that as \"CSV UTF-8\"")
+                                   : read_rows(&l);
     free(text);
     return result;
 }

@@ -101,6 +101,11 @@ static void test_path_text(void **state) {
 
 static void test_empty_is_an_object(void **state) {
     (void)state;
+    struct config_document marked = load("\xef\xbb\xbf{\"a\":1}"), empty = load("\xef\xbb\xbf");
+    assert_int_equal(json_integer_value(json_object_get(marked.root, "a")), 1);
+    assert_int_equal(json_object_size(empty.root), 0);
+    config_free(&marked);
+    config_free(&empty);
     static const char *const texts[] = {"", " \t\r\n", "{}"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct config_document d = load(texts[i]);

@@ -275,6 +275,9 @@ static void test_refused_csv(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_refusal(&cases[i], strlen(cases[i].text));
+    static const char utf16[] = "\xff\xfes\0e\0r\0";
+    const struct refusal wide = {"c.csv", utf16, 1, "found UTF-16, allowed is UTF-8"};
+    check_refusal(&wide, sizeof utf16 - 1);
     static const char nul[] = "service,a\nx,1\0002\n";
     const struct refusal with_nul = {"c.csv", nul, 2, "not valid CSV: an octet 0 stands in it"};
     check_refusal(&with_nul, sizeof nul - 1);
