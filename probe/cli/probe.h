@@ -39,11 +39,23 @@ struct probe_drops {
     uint64_t from_ns, to_ns, lost, looked_ns;
 };
 
+/* The CMDB on its way into the store or out of it (probe_cmdb.c). */
+struct probe_cmdb {
+    uv_work_t request;
+    bool busy;         /* the other thread works */
+    bool told;         /* that it failed */
+    uint64_t due_ns;   /* by uv_hrtime(): when to try again; 0: no need */
+    struct cmdb *cmdb; /* what goes in or came out */
+    int result;
+    struct base_error error;
+};
+
 struct probe_job {
     const struct cli_options *options;
     struct cli_config config;
     struct service_table *services, *retired; /* retired: workers may still look into it */
-    struct cmdb *cmdb;                        /* of the main thread alone */
+    struct cmdb *cmdb; /* of the main thread, which changes it only while cmdb_share is not busy */
+    struct probe_cmdb cmdb_share;
     char name[CLI_NAME_MAX + 1];
     struct cli_output output;
     int fd;                    /* of the output, non-blocking where it could block; -1 for none */
@@ -84,6 +96,12 @@ int probe_run(struct probe_job *job, struct base_error *error);
  * start between them (probe.c). */
 int probe_drop_rights(struct probe_job *job, struct base_error *error);
 int probe_start_workers(struct probe_job *job, struct base_error *error);
+
+/* The CMDB (probe_cmdb.c): use another one from now on; share it with the store, in the background;
+ * try again if that is due. Nothing is done without a store. */
+void probe_cmdb_use(struct probe_job *job, struct cmdb *fresh);
+void probe_cmdb_share(struct probe_job *job);
+void probe_cmdb_again(struct probe_job *job);
 
 /* The store (probe_store.c): opened while there are rights, started on the loop; nothing is done
  * when there is none. _end runs the loop until all is stored or spooled, for a few seconds at most;

@@ -90,6 +90,7 @@ static void on_second(uv_timer_t *handle) {
     drain(job);
     probe_tell_stats(job);
     free_retired(job);
+    probe_cmdb_again(job);
 }
 
 /* A sign of life only when every worker has given one. */
@@ -114,14 +115,6 @@ static void use_services(struct probe_job *job, struct service_table *fresh) {
     }
 }
 
-/* Only this thread looks into it, between two notes: the old one can go at once. */
-static void use_cmdb(struct probe_job *job, struct cmdb *fresh) {
-    cmdb_free(job->cmdb);
-    job->cmdb = fresh;
-    for (size_t i = 0; i < job->workers; i++)
-        job->context[i].cmdb = fresh;
-}
-
 static void on_reload(uv_signal_t *handle, int number) {
     struct probe_job *job = handle->data;
     struct base_error error;
@@ -129,7 +122,7 @@ static void on_reload(uv_signal_t *handle, int number) {
     struct cmdb *cmdb = NULL;
     (void)number;
     free_retired(job);
-    if (job->retired != NULL) {
+    if (job->retired != NULL || job->cmdb_share.busy) {
         base_warn("SIGHUP: the last reload is not over yet; try again");
         return;
     }
@@ -143,7 +136,12 @@ static void on_reload(uv_signal_t *handle, int number) {
         return;
     }
     use_services(job, fresh);
-    use_cmdb(job, cmdb);
+    if (job->options->cmdb_count > 0 || job->store == NULL)
+        probe_cmdb_use(job, cmdb);
+    else
+        cmdb_free(cmdb); /* an empty one: the store's stays until it has answered */
+    job->cmdb_share.told = false;
+    probe_cmdb_share(job);
     cli_alarms_use(&job->alarms);
     base_warn("SIGHUP: configuration loaded");
 }
@@ -295,6 +293,7 @@ int probe_run(struct probe_job *job, struct base_error *error) {
         if (probe_warm_gap(job, &missed))
             probe_tell_gap(job, &missed);
         start_timers(job);
+        probe_cmdb_share(job);
         daemon_notify_send(&job->notify, "READY=1");
         uv_run(&job->uv.loop, UV_RUN_DEFAULT);
         write_rest(job);
