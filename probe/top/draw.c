@@ -67,8 +67,8 @@ static void draw_notes(struct canvas *c) {
     if (d == NULL)
         return;
     if (d->gap_count > 0) {
-        snprintf(text, sizeof text, "%zu gaps: something is missing near this moment",
-                 d->gap_count);
+        snprintf(text, sizeof text, "something is missing near this moment: %s%s", d->gap,
+                 d->gap_count > 1 ? ", and more" : "");
         put_line(c, TOP_WARNING, text);
     }
     if (d->warning[0] != '\0')

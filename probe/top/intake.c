@@ -251,6 +251,12 @@ static void take_event(struct top_intake *in, const struct query_row *r) {
 
 /* ---- the sink ---- */
 
+static void put_gap(struct top_data *d, const char *record) {
+    json_t *gap = json_loads(record, 0, NULL);
+    copy(d->gap, sizeof d->gap, text_of(gap, "why"));
+    json_decref(gap);
+}
+
 static void begin(void *context, const struct query_head *h) {
     struct top_intake *in = context;
     struct top_data *d = in->data;
@@ -266,6 +272,8 @@ static void begin(void *context, const struct query_head *h) {
     size_t n = 0;
     d->at_ns = h->at_ns;
     d->gap_count = h->gaps;
+    if (h->gaps > 0)
+        put_gap(d, h->gap[h->gaps - 1]);
     d->probe_count = h->spans;
     for (size_t i = 0; i < h->spans && n < sizeof d->probes; i++)
         n += (size_t)snprintf(d->probes + n, sizeof d->probes - n, "%s%s", i > 0 ? " " : "",

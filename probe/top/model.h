@@ -86,6 +86,7 @@ struct top_data {
     uint64_t at_ns;                /* the moment that it shows */
     char probes[TOP_TEXT];         /* names */
     size_t probe_count, gap_count; /* gaps within the moment asked for */
+    char gap[TOP_TEXT];            /* why the newest of them is there */
     char warning[TOP_TEXT];        /* the first; "" for none */
     uint64_t connections;          /* in all services */
     struct top_service *services;

@@ -185,6 +185,23 @@ static void test_sizes(void **state) {
     top_data_free(d);
 }
 
+static void test_gaps_are_told(void **state) {
+    (void)state;
+    static const char *const gaps[] = {"{\"type\":\"gap\",\"why\":\"old\"}",
+                                       "{\"type\":\"gap\",\"why\":\"the ring was full\"}"};
+    struct top_data *d = top_data_new();
+    struct top_view v;
+    struct top_intake in;
+    struct query_sink sink = top_intake_init(&in, d, QUERY_SUMMARY, TOP_BY_TROUBLE, "");
+    top_view_init(&v);
+    sink.begin(sink.context, &(struct query_head){.gap = gaps, .gaps = 2});
+    draw(&v, d, 80, 24);
+    assert_string_equal(line("something"),
+                        "something is missing near this moment: the ring was full, and more");
+    top_view_fini(&v);
+    top_data_free(d);
+}
+
 static void test_wide_and_odd_texts(void **state) {
     (void)state;
     static const char *const clients[] = {
@@ -372,11 +389,17 @@ static void test_a_store_that_is_away(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes),  cmocka_unit_test(test_main_screen),
-        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_wide_and_odd_texts),
-        cmocka_unit_test(test_keys),     cmocka_unit_test(test_filter),
-        cmocka_unit_test(test_timeline), cmocka_unit_test(test_clients_have_a_cap),
-        cmocka_unit_test(test_orders),   cmocka_unit_test(test_a_store_that_is_away),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_main_screen),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_gaps_are_told),
+        cmocka_unit_test(test_wide_and_odd_texts),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_timeline),
+        cmocka_unit_test(test_clients_have_a_cap),
+        cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_a_store_that_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
