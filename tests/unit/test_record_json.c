@@ -231,6 +231,46 @@ static void test_row(void **state) {
     assert_non_null(strstr(out, ".400000000,\"inferred\":\"midstream\"}\n"));
 }
 
+/* The client's name and the service's attributes come last, and the longest of them fit. */
+static void test_row_with_cmdb(void **state) {
+    struct fixture *x = *state;
+    char out[RECORD_MAX + 1], buffer[SERVICE_NAME_MAX], name[CMDB_NAME_MAX], value[CMDB_JSON_MAX];
+    char attributes[CMDB_JSON_MAX], client[2 * CMDB_NAME_MAX + 16];
+    struct record_context with = x->context;
+    struct event e = fixture_connection(fixture_flow("10.0.0.1", 40000, "10.0.0.2", 50443));
+    struct cmdb *c = cmdb_new();
+    assert_non_null(c);
+    with.cmdb = c;
+    const char *service = record_service(&with, &e.flow, buffer);
+    memset(value, 'v', sizeof value);
+    snprintf(attributes, sizeof attributes, "{\"a\":\"%.*s\"}", CMDB_JSON_MAX - 9, value);
+    assert_int_equal(strlen(attributes), CMDB_JSON_MAX - 1);
+    client[0] = '\0';
+    for (size_t n = 0; n < CMDB_NAME_MAX - 1; n++)
+        strcat(client, "\\\"");
+    snprintf(name, sizeof name, "{\"name\":\"%s\"}", "till");
+    char json[sizeof client + 16];
+    snprintf(json, sizeof json, "{\"name\":\"%s\"}", client);
+    assert_true(cmdb_put_service(c, service, attributes));
+    assert_true(cmdb_put_client(c, "10.0.0.0/8", json));
+    assert_true(cmdb_put_client(c, "10.0.0.9", name));
+    cmdb_sort(c);
+    size_t length = record_row_json(&with, &e, out);
+    assert_true(length < RECORD_MAX);
+    out[length] = '\0';
+    char *at = strstr(out, ",\"client_name\":\"");
+    assert_non_null(at);
+    assert_memory_equal(at + strlen(",\"client_name\":\""), client, strlen(client));
+    at = strstr(out, "\",\"cmdb\":{");
+    assert_non_null(at);
+    assert_memory_equal(at + strlen("\",\"cmdb\":"), attributes, strlen(attributes));
+    assert_string_equal(at + strlen("\",\"cmdb\":") + strlen(attributes), "}\n");
+    e.flow = fixture_flow("10.0.0.9", 40000, "10.0.0.3", 1);
+    out[record_row_json(&with, &e, out)] = '\0';
+    assert_non_null(strstr(out, ",\"client_name\":\"till\"}\n")); /* no attributes: no key */
+    cmdb_free(c);
+}
+
 static void test_stats(void **state) {
     struct fixture *x = *state;
     char out[RECORD_MAX + 1];
@@ -346,6 +386,7 @@ int main(void) {
         cmocka_unit_test(test_connection_with_everything),
         cmocka_unit_test(test_connection_ends),
         cmocka_unit_test(test_row),
+        cmocka_unit_test(test_row_with_cmdb),
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_gap),
         cmocka_unit_test(test_longest_records_fit),
