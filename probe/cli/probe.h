@@ -44,6 +44,7 @@ struct probe_cmdb {
     uv_work_t request;
     bool busy;         /* the other thread works */
     bool told;         /* that it failed */
+    bool reload;       /* SIGHUP came meanwhile */
     uint64_t due_ns;   /* by uv_hrtime(): when to try again; 0: no need */
     struct cmdb *cmdb; /* what goes in or came out */
     int result;
@@ -125,6 +126,9 @@ int probe_warm_prepare(struct probe_job *job, struct base_error *error);
 int probe_warm_start(struct probe_job *job, struct base_error *error);
 bool probe_warm_gap(struct probe_job *job, struct record_gap *gap);
 void probe_warm_save(struct probe_job *job);
+
+/* SIGHUP: services, CMDB and rules anew, or, when one of them is faulty, none of them. */
+void probe_reload(struct probe_job *job);
 
 /* Begin the end; `failed` makes the exit status 1. */
 void probe_stop(struct probe_job *job, bool failed);

@@ -38,6 +38,8 @@ static void after_work(uv_work_t *request, int status) {
         base_warn("cmdb: the store has not got it, or not told it, yet; trying again");
         s->told = true;
     }
+    if (s->reload && !job->stopping)
+        probe_reload(job);
 }
 
 void probe_cmdb_share(struct probe_job *job) {

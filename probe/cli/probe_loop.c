@@ -115,14 +115,15 @@ static void use_services(struct probe_job *job, struct service_table *fresh) {
     }
 }
 
-static void on_reload(uv_signal_t *handle, int number) {
-    struct probe_job *job = handle->data;
+void probe_reload(struct probe_job *job) {
     struct base_error error;
     struct service_table *fresh = NULL;
     struct cmdb *cmdb = NULL;
-    (void)number;
     free_retired(job);
-    if (job->retired != NULL || job->cmdb_share.busy) {
+    job->cmdb_share.reload = job->cmdb_share.busy;
+    if (job->cmdb_share.reload)
+        return; /* once the other thread has done with the CMDB */
+    if (job->retired != NULL) {
         base_warn("SIGHUP: the last reload is not over yet; try again");
         return;
     }
@@ -144,6 +145,11 @@ static void on_reload(uv_signal_t *handle, int number) {
     probe_cmdb_share(job);
     cli_alarms_use(&job->alarms);
     base_warn("SIGHUP: configuration loaded");
+}
+
+static void on_reload(uv_signal_t *handle, int number) {
+    (void)number;
+    probe_reload(handle->data);
 }
 
 /* ---- the end ---- */
