@@ -17,10 +17,11 @@ static enum evict_class class_of(const struct flow *f) {
     if ((f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) ||
         (!begun && !both)) /* or one side alone, which anybody can forge */
         return EVICT_STRAY;
-    /* No end has proven to be established: SYNs without answer, SYN-ACKs without a third segment.
-     */
+    /* No end has proven to be established: SYNs without answer, SYN-ACKs without a third segment;
+     * also after the server has given up, or has never kept anything (SYN cookies). */
     for (unsigned i = 0; i < 2; i++)
-        if (end[i].state == TCP_SYN_SENT || end[i].state == TCP_SYN_RECEIVED)
+        if (end[i].state == TCP_SYN_SENT || end[i].state == TCP_SYN_RECEIVED ||
+            (end[i].flags & (TCP_SYN_SEEN | TCP_ACKING)) == TCP_SYN_SEEN)
             return EVICT_HALF_OPEN;
     for (unsigned i = 0; i < 2; i++)
         if (end[i].state == TCP_CLOSED || end[i].state == TCP_TIME_WAIT)

@@ -148,6 +148,18 @@ def record(args, cable, folder):
     return probe, notes, sent, most[0]
 
 
+def counted(probe):
+    """(the last stats record, the gaps): of millions of lines the few that are wanted are parsed."""
+    stats, gaps = None, []
+    with open(probe.path, encoding="utf-8") as f:
+        for line in f:
+            if line.startswith('{"type":"stats"'):
+                stats = line
+            elif line.startswith('{"type":"gap"'):
+                gaps.append(json.loads(line))
+    return json.loads(stats), gaps
+
+
 def compare(probe, folder):
     """(ends judged, ends right at every sample, samples, agreeing ones, what is wrong with the records) of the legitimate connections."""
     with open(os.path.join(folder, "samples"), "rb") as f:
@@ -179,10 +191,8 @@ def run(args, folder):
         Server(listener).start()
         probe, notes, sent, most = record(args, cable, folder)
     ends, right, compared, agreed, wrong, worst = compare(probe, folder)
-    stats = [r for r in probe.records("stats")]
-    gaps = [r for r in probe.records("gap")]
+    last, gaps = counted(probe)
     cap = args.max_flows * FLOW_OCTETS + FIXED_OCTETS
-    last = stats[-1]
     print(f"flood: {sent['packets']} SYNs in {sent['seconds']:.1f} s, {sent['packets'] / sent['seconds']:,.0f} a second; "
           f"the tap's packets {last['packets']}, dropped by its ring {last['kernel_drops']}")
     print(f"flows: {last['flows_total']} in all, {last['flows_evicted']} evicted, most memory {most / 2**20:.1f} MiB of {cap / 2**20:.1f}")

@@ -104,6 +104,23 @@ static void in_the_order_of_their_worth(void **state) {
     flow_free(x.tracker);
 }
 
+/* A spoofed SYN that was answered (SYN cookies), and that the server has given up since: still less
+ * worth than one in TIME_WAIT that has been silent for longer. */
+static void a_client_that_was_never_there(void **state) {
+    (void)state;
+    struct fixture x;
+    start(&x, 2);
+    make(&x, 10, CLOSED, 1);
+    say(&x, 20, host_of(HALF_OPEN, 1), true, SEGMENT_SYN, 1000, 0);
+    say(&x, 20, host_of(HALF_OPEN, 1), false, SEGMENT_SYN | SEGMENT_ACK, 5000, 1001);
+    flow_advance(x.tracker, SEGMENTS_EPOCH_NS + 10 * BASE_NS_PER_S);
+    make(&x, 11000, IDLE, 1);
+    assert_int_equal(x.gone[HALF_OPEN], 1);
+    assert_int_equal(x.state[EVENT_CLIENT], TCP_ESTABLISHED);
+    assert_int_equal(x.state[EVENT_SERVER], TCP_CLOSED);
+    flow_free(x.tracker);
+}
+
 /* What is told of an eviction: the transition from the states that were, then the connection. */
 static void what_is_told(void **state) {
     (void)state;
@@ -191,6 +208,7 @@ static void memory_stays(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_the_order_of_their_worth),
+        cmocka_unit_test(a_client_that_was_never_there),
         cmocka_unit_test(what_is_told),
         cmocka_unit_test(in_the_large),
         cmocka_unit_test(the_longest_silent_first),
