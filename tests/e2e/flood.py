@@ -107,6 +107,12 @@ def legitimate(cable, count, seconds):
     return notes
 
 
+def is_sanitized(program):
+    """Sanitizers keep shadows of all memory: its size says nothing then."""
+    done = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
+    return "libasan" in done.stdout or "libtsan" in done.stdout
+
+
 def anonymous(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("RssAnon")) * 1024
@@ -203,7 +209,7 @@ def run(args, folder):
     bad = list(wrong[:5]) if not gaps else []
     if ends < args.legitimate or 100 * right < LEAST * ends:
         bad += ["too few ends are right"] + worst[:8]
-    if most > cap:
+    if most > cap and not is_sanitized(args.spanwatch):
         bad.append("memory is above its cap")
     if last["flows_evicted"] == 0:
         bad.append("the flood did not fill the table")
