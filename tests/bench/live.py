@@ -10,6 +10,7 @@ once on that core. Prints, a row a run: packets sent a second, those that were d
 status 77). Exit status 1 when in the same round spanwatch dropped more than tcpdump.
 """
 import argparse
+import ctypes
 import json
 import os
 import re
@@ -28,6 +29,7 @@ sys.path.append(os.path.join(os.path.dirname(HERE), "tools"))
 from netns import Namespace, Unavailable, ip, sysctl_if_there  # noqa: E402
 
 SENDER_CORE, CAPTURE_CORE = 0, 1
+PR_SET_PDEATHSIG = 1
 SETTLE = 1.0  # s for a program to open the device, and to take the rest when the sender has ended
 
 
@@ -49,6 +51,7 @@ class Cable:
 def pinned(core):
     """On that core, before whatever else runs on the machine."""
     def settle():
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # nothing stays behind
         os.sched_setaffinity(0, {core})
         os.nice(-15)
     return settle

@@ -9,6 +9,7 @@ are sampled in both kernels, and the legitimate connections judged by them. Exit
 sample, when the probe's memory passes its cap, or when nothing was flooded; 77 where it cannot run.
 """
 import argparse
+import ctypes
 import json
 import os
 import pickle
@@ -31,6 +32,7 @@ from netns import Unavailable, ip  # noqa: E402
 from sampler import Sampler  # noqa: E402
 
 PORT = 8080
+PR_SET_PDEATHSIG = 1
 PERIOD = 0.02           # s between samples
 LEAST = 99.0            # percent of the legitimate ends
 FLOW_OCTETS = 700       # of an open flow, with its places in the tables and its deadline
@@ -118,12 +120,18 @@ def anonymous(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("RssAnon")) * 1024
 
 
+def ends_with_us():
+    """In a child: whatever goes wrong here, it does not stay behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def record(args, cable, folder):
     """(probe, notes, what the sender says, most memory): the flood, from before its begin until after its end."""
     with cable.server:
         ip("route", "add", "172.16.0.0/12", "via", ADDRESS["client"])  # answers to nobody pass the tap too
         dump = subprocess.Popen(["tcpdump", "-i", "eth0", "-s", "128", "-n", "-B", "65536", "--time-stamp-precision=nano", "-Z", "root",
-                                 "-w", os.path.join(folder, "legitimate.pcap"), "host", ADDRESS["client"]], stderr=subprocess.PIPE)
+                                 "-w", os.path.join(folder, "legitimate.pcap"), "host", ADDRESS["client"]], stderr=subprocess.PIPE,
+                                preexec_fn=ends_with_us)
     while b"listening on" not in dump.stderr.readline():
         pass
     probe = Probe(args.spanwatch, cable, folder, "-i", "eth0", "--format", "jsonl", "--redis", "none", "--records",
@@ -133,7 +141,7 @@ def record(args, cable, folder):
     time.sleep(BEFORE)
     with cable.client:
         sender = subprocess.Popen([args.send, "eth0", str(args.seconds), "flood", ADDRESS["server"], str(PORT), "02:00:00:00:78:02"]
-                                  + ([str(args.rate)] if args.rate else []), stdout=subprocess.PIPE)
+                                  + ([str(args.rate)] if args.rate else []), stdout=subprocess.PIPE, preexec_fn=ends_with_us)
     most, watching = [0], threading.Event()
 
     def watch():

@@ -9,6 +9,7 @@ Without names, the scenarios of QUICK run, which need no waiting; --all runs eve
 when live lies more than MARGIN below offline, has a broken chain of "was", or a recording failed; 77 where it cannot run.
 """
 import argparse
+import ctypes
 import json
 import os
 import shlex
@@ -32,7 +33,14 @@ VARIANTS = {
     "rr_wire": ["rr_client_close", "--path", "wire", "--size", "6"],
 }
 MARGIN = 0.02  # percent: of live below offline
+PR_SET_PDEATHSIG = 1
 READY_LIMIT, END_LIMIT = 20.0, 20.0  # s
+
+
+def enter(namespace):
+    """In a child: into the recorder's namespace; it ends with the recorder, whatever goes wrong there."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    namespace.enter()
 
 
 class Watch:
@@ -46,7 +54,7 @@ class Watch:
         manager.settimeout(READY_LIMIT)
         command = [program, "probe", "-i", device, "--name", "live", "--format", "jsonl", "--redis", "none", "--records", "transitions,stats"]
         with open(os.path.join(folder, "live.jsonl"), "wb") as out, open(os.path.join(folder, "live.err"), "wb") as err:
-            self.process = subprocess.Popen(command, stdout=out, stderr=err, preexec_fn=namespace.enter,
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, preexec_fn=lambda: enter(namespace),
                                             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "NOTIFY_SOCKET": self.notify})
         while manager.recv(100) != b"READY=1":
             pass
