@@ -220,7 +220,7 @@ void alarm_each_active(struct alarm_engine *a, alarm_sink *sink, void *context);
 /*
  * An alarm that was in force when the probe ended. It stays in force, unless it is not judged to be
  * true within its clear windows: then it is cleared with ALARM_RESTART. Only kind, severity,
- * since_ns, id, scope and peak of `was` count; its service name must live as long as the engine.
+ * since_ns, id, scope and peak of `was` count.
  */
 void alarm_restore(struct alarm_engine *a, const struct alarm *was);
 
@@ -231,6 +231,7 @@ void alarm_restore(struct alarm_engine *a, const struct alarm *was);
 typedef void alarm_baseline_sink(void *context, const char *key, const char *json);
 void alarm_each_baseline(struct alarm_engine *a, bool changed_only, alarm_baseline_sink *sink,
                          void *context);
+bool alarm_baselines_changed(const struct alarm_engine *a); /* since the last call of that */
 /* False when the text is none. */
 bool alarm_take_baseline(struct alarm_engine *a, const char *key, const char *json);
 

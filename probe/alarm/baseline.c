@@ -232,6 +232,13 @@ void alarm_each_baseline(struct alarm_engine *a, bool changed_only, alarm_baseli
     free(text);
 }
 
+bool alarm_baselines_changed(const struct alarm_engine *a) {
+    for (size_t i = 0; i < a->baselines.count; i++)
+        if (a->baselines.series[i]->changed)
+            return true;
+    return false;
+}
+
 static bool take_cell(struct alarm_engine *a, struct baseline *b, const char **p) {
     char *end;
     unsigned long hour = strtoul(*p + 1, &end, 10);

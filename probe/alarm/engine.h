@@ -337,7 +337,6 @@ struct entry { /* an alarm's life: in force, on its way, or remembered after its
     uint8_t kind, severity;
     uint32_t tag;
     int64_t service;
-    const char *service_name; /* of a restored one whose service was not seen yet */
     struct base_addr client;
     uint32_t raising, critical, quiet, thin, good; /* windows in a row */
     uint32_t hold;              /* clear windows, grown by flapping */

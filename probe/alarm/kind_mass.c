@@ -83,7 +83,7 @@ void detect_mass_close(struct alarm_engine *a, int64_t i) {
         !judgement_begin(a, &j, ALARM_MASS_CLOSE, i, NULL))
         return;
     double share = s->burst_open > 0 ? 100.0 * s->burst_most / s->burst_open : 0;
-    bool burst = s->burst_most >= rule_of(&j, ALARM_SAMPLES) && share >= rule_of(&j, ALARM_RAISE) &&
+    bool burst = s->burst_most >= rule_of(&j, ALARM_SAMPLES) && share > rule_of(&j, ALARM_RAISE) &&
                  !engine_doubts(a);
     j.value = share;
     j.raise = rule_of(&j, ALARM_RAISE);

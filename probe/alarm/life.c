@@ -132,7 +132,7 @@ bool judgement_begin(struct alarm_engine *a, struct judgement *j, enum alarm_kin
 
 static void put_scope(const struct alarm_engine *a, const struct entry *e, struct alarm *m) {
     m->client = e->client;
-    m->service = e->service_name;
+    m->service = NULL;
     m->server = (struct base_addr){0};
     if (e->service == NONE)
         return;
@@ -393,16 +393,17 @@ static int64_t service_by_name(const struct alarm_engine *a, const char *name) {
 }
 
 void alarm_restore(struct alarm_engine *a, const struct alarm *was) {
-    int64_t service = was->service != NULL ? service_by_name(a, was->service) : NONE;
     const struct base_addr *client = was->client.family != 0 ? &was->client : NULL;
-    if (service == NONE && (was->service != NULL || was->server.family != 0)) {
-        struct event_flow f = {.family = was->server.family,
-                               .server_port = was->server_port,
-                               .scope = was->server_scope};
+    int64_t service = NONE;
+    if (was->server.family != 0) {
+        struct event_flow f = {.family = was->server.family, .server_port = was->server_port};
         memcpy(f.server, was->server.octet, 16);
-        if (was->server.family != 0)
-            service = service_of(a, &f);
+        service = service_of(a, &f);
+    } else if (was->service != NULL) {
+        service = service_by_name(a, was->service);
     }
+    if (service == NONE && (was->service != NULL || was->server.family != 0))
+        return; /* of several servers, and none was seen yet: it comes again when it is true */
     struct entry *e = find(a, (enum alarm_kind)was->kind, service, client);
     if (e == NULL)
         e = make(a, (enum alarm_kind)was->kind, service, client);
@@ -412,10 +413,10 @@ void alarm_restore(struct alarm_engine *a, const struct alarm *was) {
     e->severity = was->severity;
     e->began_ns = was->since_ns;
     e->peak = was->peak;
-    e->service_name = was->service;
     e->hold = (uint32_t)rules_find(a->rules, (enum alarm_kind)was->kind, was->service, client)
                   ->number[ALARM_CLEAR_WINDOWS];
     e->last = *was;
+    put_scope(a, e, &e->last);
     a->counters.active++;
 }
 

@@ -93,6 +93,23 @@ void cli_alarms_drop(struct cli_alarms *a) {
     free(t);
 }
 
+void cli_alarms_store(struct store_redis *store, const struct record_context *context,
+                      struct alarm *m) {
+    static char json[RECORD_ALARM_MAX]; /* one thread */
+    m->seq = store_redis_alarm_seq(store);
+    size_t n = record_alarm_json(context, m, json) - 1; /* without the newline */
+    json[n] = '\0';
+    store_redis_alarm(store,
+                      &(struct store_redis_alarm){
+                          .ts_ns = m->ts_ns,
+                          .seq = m->seq,
+                          .kind = alarm_kind_name((enum alarm_kind)m->kind),
+                          .severity = record_alarm_severity((enum alarm_severity)m->severity),
+                          .status = record_alarm_status((enum alarm_status)m->status),
+                          .json = json,
+                          .json_octets = n});
+}
+
 int cli_alarms_reload(struct cli_alarms *a, struct base_error *error) {
     struct alarm_rules *fresh = cli_load_rules(a->options->alarms, a->options->allow, error);
     if (fresh == NULL)

@@ -8,6 +8,9 @@
 
 #include "cli.h"
 
+#include "spanwatch/redis.h"
+#include "spanwatch/store_redis.h"
+
 /* A record that waits for the output to take it. */
 struct cli_alarm_text {
     struct cli_alarm_text *next;
@@ -45,6 +48,17 @@ void cli_alarms_drop(struct cli_alarms *a);                                /* th
  * are there too. */
 int cli_alarms_reload(struct cli_alarms *a, struct base_error *error);
 void cli_alarms_use(struct cli_alarms *a);
+
+/* Into the store, with the number that it gives: `m` bears it afterwards. */
+void cli_alarms_store(struct store_redis *store, const struct record_context *context,
+                      struct alarm *m);
+
+/* alarm_memory.c: baselines and alarms in force, from the store before the first event, and the
+ * baselines that have changed into it. Each may wait for about a second. */
+void cli_alarms_recall(struct cli_alarms *a, const struct redis_url *url, const char *prefix,
+                       const char *name);
+void cli_alarms_save(struct cli_alarms *a, const struct redis_url *url, const char *prefix,
+                     const char *name);
 
 void cli_alarms_fini(struct cli_alarms *a);
 

@@ -217,6 +217,8 @@ static int start_and_run(struct probe_job *job, struct base_error *error) {
         open_lines(job, error) != 0 || probe_store_open(job, error) != 0 ||
         probe_warm_prepare(job, error) != 0)
         return -1;
+    if (job->store != NULL)
+        cli_alarms_recall(&job->alarms, &job->url, job->config.store_prefix, job->name);
     return probe_run(job, error);
 }
 

@@ -71,6 +71,8 @@ struct probe_job {
     struct record_context *context; /* as many: each worker has its own decoder */
     struct cli_snapshots snapshots;
     struct cli_alarms alarms;
+    double sink_fill, sink_lag_s; /* of alarm_stats */
+    uint64_t saved_ns;            /* when baselines were saved last, by uv_hrtime() */
     struct cli_opener opener;
     struct daemon_notify notify;
 

@@ -267,7 +267,9 @@ void probe_tell_stats(struct probe_job *job) {
     sum.alarms = alarm_counters(job->alarms.engine)->messages;
     alarm_stats(job->alarms.engine, &(struct alarm_stats){.packets = sum.packets,
                                                           .kernel_drops = sum.kernel_drops,
-                                                          .interface_drops = sum.interface_drops});
+                                                          .interface_drops = sum.interface_drops,
+                                                          .sink_fill = job->sink_fill,
+                                                          .sink_lag_s = job->sink_lag_s});
     probe_store_stats(job, &sum);
     if (job->lines != NULL)
         store_jsonl_stats(job->lines, &sum);

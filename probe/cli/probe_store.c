@@ -88,6 +88,10 @@ void probe_store_stats(struct probe_job *job, struct record_stats *s) {
     s->store_queued = c.queued;
     s->store_spooled = c.spooled;
     s->store_lost = c.lost;
+    job->sink_fill = c.spool_most > 0 ? (double)c.spool_octets / (double)c.spool_most : 0;
+    job->sink_lag_s = c.oldest_ns != 0 && s->ts_ns > c.oldest_ns
+                          ? (double)(s->ts_ns - c.oldest_ns) / (double)BASE_NS_PER_S
+                          : 0;
     store_redis_stats(job->store, s);
     if (c.lost_lock && !job->stopping)
         probe_stop(job, true);
@@ -100,23 +104,10 @@ void probe_store_snapshot(struct probe_job *job) {
 }
 
 void probe_take_alarm(void *probe_job, const struct alarm *m) {
-    static char json[RECORD_ALARM_MAX]; /* one thread */
     struct probe_job *job = probe_job;
     struct alarm own = *m;
-    if (job->store != NULL) {
-        own.seq = store_redis_alarm_seq(job->store);
-        size_t n = record_alarm_json(job->context, &own, json) - 1; /* without the newline */
-        json[n] = '\0';
-        store_redis_alarm(job->store,
-                          &(struct store_redis_alarm){
-                              .ts_ns = own.ts_ns,
-                              .seq = own.seq,
-                              .kind = alarm_kind_name((enum alarm_kind)own.kind),
-                              .severity = record_alarm_severity((enum alarm_severity)own.severity),
-                              .status = record_alarm_status((enum alarm_status)own.status),
-                              .json = json,
-                              .json_octets = n});
-    }
+    if (job->store != NULL)
+        cli_alarms_store(job->store, job->context, &own);
     if (job->lines != NULL)
         cli_alarms_keep(&job->alarms, &own);
 }
@@ -125,6 +116,7 @@ void probe_store_end(struct probe_job *job) {
     if (job->store == NULL)
         return;
     uint64_t now_ns = uv_hrtime(), left_ms = END_LEAST_MS;
+    cli_alarms_save(&job->alarms, &job->url, job->config.store_prefix, job->name);
     if (job->deadline_ns > now_ns + left_ms * BASE_NS_PER_MS)
         left_ms = (job->deadline_ns - now_ns) / BASE_NS_PER_MS;
     store_redis_finish(job->store, job->told.ts_ns, (uint32_t)left_ms);

@@ -247,6 +247,12 @@ static int open_store(struct read_job *job, struct base_error *error) {
     return cli_cmdb_share(job->options, &job->config, &url, &job->cmdb, error);
 }
 
+/* What the capture has taught, and everything else that is not stored yet. */
+static int end_store(struct read_job *job, struct base_error *error) {
+    cli_alarms_save(&job->alarms, read_store_url(job->store), job->config.store_prefix, job->name);
+    return read_store_end(job->store, &job->stats, error);
+}
+
 static enum cli_status work(struct read_job *job) {
     struct base_error error;
     if (read_pipe_open(&job->pipe, job->options, &error) != 0 ||
@@ -263,7 +269,7 @@ static enum cli_status work(struct read_job *job) {
         result = run_job(job, &error);
     cli_progress_stop(&job->pipe.progress);
     if (result == 0 && job->store != NULL)
-        result = read_store_end(job->store, &job->stats, &error);
+        result = end_store(job, &error);
     if (result == 0)
         result = cli_output_close(&job->output, &error);
     if (result != 0)

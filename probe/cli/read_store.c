@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "alarms.h"
+
 #ifndef _NETINET_TCP_H
 #define _NETINET_TCP_H 1 /* see probe.h */
 #endif
@@ -16,6 +18,7 @@ struct read_store {
     struct store_redis *redis;
     uv_loop_t loop;
     bool running;
+    struct redis_url url;
     unsigned records; /* since the last turn of the loop */
 };
 
@@ -57,8 +60,10 @@ struct read_store *read_store_new(const struct cli_options *o, const struct cli_
         base_error_set(error, "store", "out of memory");
         return NULL;
     }
-    if (redis_url_parse(&options.url, o->redis, error) == 0)
+    if (redis_url_parse(&options.url, o->redis, error) == 0) {
+        r->url = options.url;
         r->redis = store_redis_new(&options, error);
+    }
     if (r->redis != NULL && start(r, error) == 0)
         return r;
     read_store_free(r);
@@ -92,20 +97,12 @@ void read_store_snapshot(struct read_store *r, const struct record_context *c,
 }
 
 void read_store_alarm(struct read_store *r, const struct record_context *c, struct alarm *a) {
-    static char json[RECORD_ALARM_MAX]; /* one thread */
-    a->seq = store_redis_alarm_seq(r->redis);
-    size_t n = record_alarm_json(c, a, json) - 1; /* without the newline */
-    json[n] = '\0';
-    store_redis_alarm(r->redis,
-                      &(struct store_redis_alarm){
-                          .ts_ns = a->ts_ns,
-                          .seq = a->seq,
-                          .kind = alarm_kind_name((enum alarm_kind)a->kind),
-                          .severity = record_alarm_severity((enum alarm_severity)a->severity),
-                          .status = record_alarm_status((enum alarm_status)a->status),
-                          .json = json,
-                          .json_octets = n});
+    cli_alarms_store(r->redis, c, a);
     turn(r);
+}
+
+const struct redis_url *read_store_url(const struct read_store *r) {
+    return &r->url;
 }
 
 int read_store_end(struct read_store *r, const struct record_stats *stats,

@@ -16,6 +16,10 @@ if(Python3_FOUND)
                                         --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_store_truth PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 900)
 
+  add_test(NAME e2e_alarm_truth COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/alarm_truth.py
+                                        --spanwatch $<TARGET_FILE:spanwatch>)
+  set_tests_properties(e2e_alarm_truth PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 600)
+
   add_test(NAME e2e_tap_loss COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/tap_loss.py
                                      --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_tap_loss PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 600)
