@@ -16,8 +16,8 @@
 enum {
     DAY_HOURS = 24,
     LEAST_OCCASIONS = 3,
-    LEAST_VALUES = 12,       /* of all hours together: two minutes */
-    MONDAY = 4 * DAY_HOURS,  /* the epoch was a Thursday: its first Monday, in hours */
+    LEAST_VALUES = 12,      /* of all hours together: two minutes */
+    MONDAY = 4 * DAY_HOURS, /* the epoch was a Thursday: its first Monday, in hours */
     TEXT = WEEK_HOURS * 240 + 64
 };
 

@@ -42,8 +42,7 @@ void alarm_use_rules(struct alarm_engine *a, const struct alarm_rules *rules) {
     a->idle_limits = rules_limit_idle(rules);
     a->least_silent_s = rules_least(rules, ALARM_CLIENT_SILENT, ALARM_RAISE);
     for (int kind = 0; kind < ALARM_KINDS; kind++)
-        a->age_s[kind] =
-            rules_find(rules, (enum alarm_kind)kind, NULL, NULL)->number[ALARM_AGE];
+        a->age_s[kind] = rules_find(rules, (enum alarm_kind)kind, NULL, NULL)->number[ALARM_AGE];
     for (uint32_t i = 0; i < a->entries; i++) /* the rule's name dies with the old rules */
         if (a->entry[i].used && a->entry[i].active)
             a->entry[i].last.rule =
@@ -69,8 +68,9 @@ uint64_t alarm_memory(const struct alarm_engine *a) {
                       a->port_maps * sizeof *a->port_map[0] + a->entries_room * sizeof *a->entry +
                       a->baselines.count * sizeof **a->baselines.series +
                       a->baselines.cells * sizeof(struct baseline_cell);
-    const struct alarm_index *indexes[] = {&a->service_names, &a->endpoint_index, &a->pair_index,
-                                           &a->client_index, &a->entry_index, &a->baselines.index};
+    const struct alarm_index *indexes[] = {&a->service_names, &a->endpoint_index,
+                                           &a->pair_index,    &a->client_index,
+                                           &a->entry_index,   &a->baselines.index};
     for (size_t i = 0; i < sizeof indexes / sizeof indexes[0]; i++)
         octets += (indexes[i]->mask + 1ull) * sizeof *indexes[i]->slot;
     for (uint32_t i = 0; i < a->services; i++) {
@@ -168,7 +168,7 @@ static void end_window(struct alarm_engine *a) {
 
 static void begin_picture(struct alarm_engine *a, const struct event *e) {
     if (a->picturing && a->picture_ns == e->ts_ns)
-        return; /* another source's */
+        return;         /* another source's */
     if (a->picturing) { /* some source never ended the one before */
         a->whole = false;
         end_window(a);

@@ -2,7 +2,8 @@
  * engine: the parts of the alarm room, private to it.
  *
  *   events -> counters of services, clients, pairs (a client by a service)
- *   end of a window -> detectors (kind_*.c) look at the counters -> alarm_judge (life.c) -> messages
+ *   end of a window -> detectors (kind_*.c) look at the counters -> alarm_judge (life.c) ->
+ * messages
  *
  * Nothing is done for one event but to count; each detector runs once a window.
  */
@@ -36,7 +37,7 @@ enum {
 struct alarm_index {
     struct index_slot {
         uint32_t tag, entry; /* entry + 1; 0 is empty */
-    } *slot;
+    } * slot;
     uint32_t mask, used;
 };
 int index_init(struct alarm_index *x);
@@ -142,8 +143,8 @@ struct service {
     struct histogram *latency[3]; /* by enum latency */
     uint64_t last_ns;
 
-    char *name;               /* of a configured one; else NULL */
-    struct base_addr server;  /* of the only one; family 0 when there are several */
+    char *name;              /* of a configured one; else NULL */
+    struct base_addr server; /* of the only one; family 0 when there are several */
     uint16_t port;
     uint32_t scope;
     uint32_t tag;             /* in the index of configured ones */
@@ -152,8 +153,7 @@ struct service {
     /* counted in the window */
     uint32_t refused, icmp, syn_again, aborts[2], odd_rst;
     /* of the picture */
-    uint32_t members, seen_half_open, seen_open, silent, clients, stalled[2], dead,
-        idle;
+    uint32_t members, seen_half_open, seen_open, silent, clients, stalled[2], dead, idle;
     uint32_t close_wait, fin_wait2;
     uint64_t silent_first_ns, silent_last_ns;
     struct base_addr silent_client[2], icmp_client[2];
@@ -163,8 +163,8 @@ struct service {
     /* of the last minute, by window */
     uint32_t minute_closes[MINUTE_WINDOWS], minute_aborts[MINUTE_WINDOWS][2],
         minute_odd[MINUTE_WINDOWS];
-    uint32_t leak[MINUTE_WINDOWS];    /* close_wait of the last windows, newest first */
-    uint32_t burst_most, burst_open;  /* the worst 5 s that end in the window */
+    uint32_t leak[MINUTE_WINDOWS];   /* close_wait of the last windows, newest first */
+    uint32_t burst_most, burst_open; /* the worst 5 s that end in the window */
     uint64_t burst_ns;
     /* by second: what was open when it began, closes within 5 s from it of what was open then */
     uint64_t second;
@@ -195,13 +195,13 @@ struct pair {
     uint32_t minute_opened[MINUTE_WINDOWS];
     uint16_t minute_timeouts[MINUTE_WINDOWS];
     struct port_map *ports;
-    struct baseline *rate; /* of those that open many */
+    struct baseline *rate;   /* of those that open many */
     bool rate_asked, silent; /* silent: its alarm is raised */
     /* habits: client_silent */
-    uint8_t hours[WEEK_HOURS / 8]; /* bit: present in that hour of the week, when it was last */
+    uint8_t hours[WEEK_HOURS / 8];  /* bit: present in that hour of the week, when it was last */
     uint32_t first_hour, last_hour; /* present in, since the epoch */
-    uint64_t present_ns;    /* when it was seen last, in time that the tap worked */
-    uint32_t gap_s[7];      /* the longest absence that ended, by day */
+    uint64_t present_ns;            /* when it was seen last, in time that the tap worked */
+    uint32_t gap_s[7];              /* the longest absence that ended, by day */
     uint32_t gap_day[7];
 };
 
@@ -304,16 +304,16 @@ struct judgement {
     const struct base_addr *client; /* NULL: none in the key */
     const struct alarm_rule *rule;
     enum level level;
-    bool thin;      /* too few samples to judge by */
-    bool over;      /* the level is quiet, and nothing has to be waited for */
+    bool thin; /* too few samples to judge by */
+    bool over; /* the level is quiet, and nothing has to be waited for */
     double value, raise, clear, baseline;
     uint64_t since_ns, span_ns; /* begin of the condition (0: of the window); what was looked at */
     uint64_t samples;
-    enum trouble trouble;   /* evidence; TROUBLE_SORTS: none */
-    size_t share;           /* offset in struct pair of the top contributors' number; 0: none */
+    enum trouble trouble; /* evidence; TROUBLE_SORTS: none */
+    size_t share;         /* offset in struct pair of the top contributors' number; 0: none */
     enum alarm_reason reason;
     struct alarm_detail detail;
-    double limit;        /* for a forecast; 0: none */
+    double limit; /* for a forecast; 0: none */
     uint64_t forecast_ns;
     const struct closers *closers;
 };
@@ -339,7 +339,7 @@ struct entry { /* an alarm's life: in force, on its way, or remembered after its
     int64_t service;
     struct base_addr client;
     uint32_t raising, critical, quiet, thin, good; /* windows in a row */
-    uint32_t hold;              /* clear windows, grown by flapping */
+    uint32_t hold;                                 /* clear windows, grown by flapping */
     uint64_t began_ns, cleared_ns, told_ns;
     double peak;
     uint64_t samples;
@@ -383,8 +383,8 @@ struct alarm_engine {
 
     uint64_t times_second; /* samples of latency that unnamed services had in it */
     uint32_t times_given;
-    uint64_t now_ns;    /* of the window's end, while detectors run */
-    uint64_t window_ns; /* end of the window before: its picture */
+    uint64_t now_ns;     /* of the window's end, while detectors run */
+    uint64_t window_ns;  /* end of the window before: its picture */
     uint64_t picture_ns; /* of the picture that comes in */
     unsigned ended;      /* sources that have ended it */
     bool picturing, whole;
@@ -398,12 +398,12 @@ struct alarm_engine {
     uint64_t first_ns;
     uint32_t two_sided[3], one_sided[3]; /* of the last windows */
     double drop_ratio, gap_ratio, one_sided_ratio, copy_ratio;
-    bool poor;          /* too much is missing in this window */
+    bool poor;                 /* too much is missing in this window */
     double age_s[ALARM_KINDS]; /* ALARM_AGE of the rules for all: asked for every member */
     bool idle_limits;          /* some rule limits silence */
-    uint64_t poor_ns;   /* end of the last poor window; 0: none */
-    uint64_t silent_ns; /* time without packets so far: clients were not absent then */
-    uint64_t gap_from_ns; /* what began before it may have ended unseen */
+    uint64_t poor_ns;          /* end of the last poor window; 0: none */
+    uint64_t silent_ns;        /* time without packets so far: clients were not absent then */
+    uint64_t gap_from_ns;      /* what began before it may have ended unseen */
 };
 
 /* How long ago, by the engine's time; 0 for what is not yet (live, events run ahead of a picture).
@@ -471,7 +471,7 @@ void detect_drop(struct alarm_engine *a, int64_t s);    /* client_drop */
 void detect_mass_close(struct alarm_engine *a, int64_t s);
 void mass_close_note(struct alarm_engine *a, uint32_t s, const struct event *e);
 void mass_close_back(struct alarm_engine *a, uint32_t s, const struct event *e);
-void detect_forged(struct alarm_engine *a, int64_t s); /* rst_injection */
+void detect_forged(struct alarm_engine *a, int64_t s);               /* rst_injection */
 void detect_client_forged(struct alarm_engine *a, struct client *c); /* syn_in_established */
 void detect_idle(struct alarm_engine *a, int64_t s);                 /* idle_long, watched dead */
 void detect_dead(struct alarm_engine *a, struct client *c);          /* idle_dead_peer */

@@ -109,8 +109,8 @@ static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
     if (p == NULL)
         return;
     p->closed++;
-    p->short_lived += e->ts_ns - e->flow.first_ns <
-                      (uint64_t)(a->age_s[ALARM_CHURN] * (double)BASE_NS_PER_S);
+    p->short_lived +=
+        e->ts_ns - e->flow.first_ns < (uint64_t)(a->age_s[ALARM_CHURN] * (double)BASE_NS_PER_S);
     ports_note(a, p, e->flow.client_port, e->ts_ns, false);
 }
 
@@ -170,7 +170,8 @@ static void note_timeout(struct alarm_engine *a, int64_t i, const struct event_f
         return;
     p->timeouts++;
     p->last_ns = ts_ns;
-    p->minute_timeouts[0] = (uint16_t)(p->minute_timeouts[0] + (p->minute_timeouts[0] < UINT16_MAX));
+    p->minute_timeouts[0] =
+        (uint16_t)(p->minute_timeouts[0] + (p->minute_timeouts[0] < UINT16_MAX));
     trouble_note(a, TROUBLE_SILENT, i, f, ts_ns);
 }
 
@@ -239,8 +240,8 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
         s->half_open -= s->half_open > 0;
         if (now[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)
             time_of(a, s, LATENCY_CLIENT, e, t->rtt_ns);
-        if (now[EVENT_SERVER] == TCP_CLOSED && t->cause == TCP_CAUSE_RST &&
-            t->by == EVENT_CLIENT && !is_allowed(a, &e->flow))
+        if (now[EVENT_SERVER] == TCP_CLOSED && t->cause == TCP_CAUSE_RST && t->by == EVENT_CLIENT &&
+            !is_allowed(a, &e->flow))
             scan_note(a, &e->flow, e->ts_ns, true);
     }
     if (server_moves && now[EVENT_SERVER] == TCP_SYN_RECEIVED) {
@@ -413,9 +414,9 @@ static void member_half_closed(struct alarm_engine *a, int64_t i, struct pair *p
 static void note_stall(struct alarm_engine *a, int64_t i, const struct event *e, unsigned role,
                        uint64_t for_ns) {
     struct service *s = &a->service[i];
-    if ((double)for_ns < rules_find(a->rules, ALARM_ZERO_WINDOW_STALL, s->name, NULL)
-                                 ->number[ALARM_RAISE] *
-                             (double)BASE_NS_PER_S)
+    if ((double)for_ns <
+        rules_find(a->rules, ALARM_ZERO_WINDOW_STALL, s->name, NULL)->number[ALARM_RAISE] *
+            (double)BASE_NS_PER_S)
         return;
     trouble_note(a, TROUBLE_STALLED, i, &e->flow, e->ts_ns);
     if (role == EVENT_SERVER) {
@@ -500,7 +501,7 @@ void feed_member(struct alarm_engine *a, const struct event *e) {
     bool over = is_over(m->state[0]) && is_over(m->state[1]);
     struct pair *p = half_open || silent || over
                          ? NULL
-                         : pair_of(a, &e->flow, (uint32_t)i, open, m->inferred == TCP_PROVEN);
+                         : pair_of(a, &e->flow, (uint32_t)i, true, m->inferred == TCP_PROVEN);
     s->members++;
     if (fresh)
         count_fresh(a, s, p, f);

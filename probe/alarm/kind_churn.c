@@ -49,7 +49,9 @@ void detect_churn(struct alarm_engine *a, struct pair *p) {
     j.samples = p->opened;
     j.thin = !enough || engine_doubts(a);
     bool brief = p->short_lived * 2 >= p->closed && p->closed > 0;
-    j.level = rate > j.raise && brief ? LEVEL_WARNING : rate < j.clear ? LEVEL_QUIET : LEVEL_BETWEEN;
+    j.level = rate > j.raise && brief ? LEVEL_WARNING
+              : rate < j.clear        ? LEVEL_QUIET
+                                      : LEVEL_BETWEEN;
     j.detail.count = p->opened;
     if (!known && j.level != LEVEL_WARNING)
         baseline_add(a, b, rate);

@@ -4,10 +4,10 @@
  * `factor` MAD, where the median is at least `samples`; quiet above `clear` % of it.
  *
  * client_silent: a client that is there in nearly every hour is not. Present: a connection open in
- * the picture, or opened in the window. Habitual: seen for a day or longer, and present in `ratio` %
- * of those hours (of the last week). Raised when it is absent for longer than `raise` seconds and
- * `factor` times its longest absence of the last seven days on which it was seen; cleared when it is
- * seen. Time in which the tap was silent or missed too much does not count.
+ * the picture, or opened in the window. Habitual: seen for a day or longer, and present in `ratio`
+ * % of those hours (of the last week). Raised when it is absent for longer than `raise` seconds and
+ * `factor` times its longest absence of the last seven days on which it was seen; cleared when it
+ * is seen. Time in which the tap was silent or missed too much does not count.
  */
 #include "engine.h"
 
@@ -19,8 +19,7 @@ void detect_drop(struct alarm_engine *a, int64_t i) {
     const struct service *s = &a->service[i];
     struct judgement j;
     double median = NAN, mad;
-    struct baseline *b =
-        service_series(a, i, SERIES_CLIENTS, s->clients >= LEARN_CLIENTS_FROM);
+    struct baseline *b = service_series(a, i, SERIES_CLIENTS, s->clients >= LEARN_CLIENTS_FROM);
     bool active = alarm_is_active(a, ALARM_CLIENT_DROP, i, NULL);
     if (b == NULL || !judgement_begin(a, &j, ALARM_CLIENT_DROP, i, NULL))
         return;

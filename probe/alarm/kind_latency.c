@@ -85,8 +85,7 @@ void detect_latency(struct alarm_engine *a, int64_t i) {
         judge_latency(a, &j, i, at_server ? &server : &client,
                       at_server ? EVENT_SERVER : EVENT_CLIENT);
     }
-    if (s->latency[LATENCY_REPLY] != NULL &&
-        judgement_begin(a, &j, ALARM_APP_LATENCY, i, NULL)) {
+    if (s->latency[LATENCY_REPLY] != NULL && judgement_begin(a, &j, ALARM_APP_LATENCY, i, NULL)) {
         struct latency_view reply = look(a, i, LATENCY_REPLY, SERIES_REPLY, &j);
         judge_latency(a, &j, i, &reply, EVENT_SERVER);
     }

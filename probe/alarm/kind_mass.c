@@ -12,8 +12,7 @@ void mass_close_note(struct alarm_engine *a, uint32_t i, const struct event *e) 
     if (e->flow.first_ns / BASE_NS_PER_S == e->ts_ns / BASE_NS_PER_S)
         return; /* it was not open when the second began */
     if (s->closers == NULL) {
-        double least =
-            rules_find(a->rules, ALARM_MASS_CLOSE, s->name, NULL)->number[ALARM_SAMPLES];
+        double least = rules_find(a->rules, ALARM_MASS_CLOSE, s->name, NULL)->number[ALARM_SAMPLES];
         if ((double)s->open + 1 < least)
             return;
         s->closers = calloc(1, sizeof *s->closers);
@@ -97,7 +96,8 @@ void detect_mass_close(struct alarm_engine *a, int64_t i) {
         look_for_them(a, (uint32_t)i, c);
     uint32_t back = how_many_back(c);
     bool returned = c->count > 0 && back * 100.0 >= rule_of(&j, ALARM_CLEAR) * c->count;
-    bool waited = (double)engine_ago(a, c->at_ns) > rule_of(&j, ALARM_LIMIT) * (double)BASE_NS_PER_S;
+    bool waited =
+        (double)engine_ago(a, c->at_ns) > rule_of(&j, ALARM_LIMIT) * (double)BASE_NS_PER_S;
     j.level = burst && !active ? LEVEL_WARNING : active && returned ? LEVEL_QUIET : LEVEL_BETWEEN;
     j.over = active && waited;
     j.reason = j.over ? ALARM_WAITED_ENOUGH : ALARM_RETURNED;

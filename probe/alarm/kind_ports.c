@@ -72,14 +72,15 @@ void detect_ports(struct alarm_engine *a, struct pair *p) {
         opened = minute_sum(m->opened);
     }
     double chance = opened * used / (range / 2);
-    bool again = reused >= rule_of(&j, ALARM_SAMPLES) && reused > rule_of(&j, ALARM_FACTOR) * chance;
+    bool again =
+        reused >= rule_of(&j, ALARM_SAMPLES) && reused > rule_of(&j, ALARM_FACTOR) * chance;
     j.value = 100 * used / range;
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = rule_of(&j, ALARM_CLEAR);
     j.span_ns = 60 * BASE_NS_PER_S;
     j.samples = p->opened;
-    j.level = j.value >= rule_of(&j, ALARM_CRITICAL) ? LEVEL_CRITICAL
-              : j.value >= j.raise || again          ? LEVEL_WARNING
+    j.level = j.value >= rule_of(&j, ALARM_CRITICAL)                     ? LEVEL_CRITICAL
+              : j.value >= j.raise || again                              ? LEVEL_WARNING
               : j.value < j.clear && reused < rule_of(&j, ALARM_SAMPLES) ? LEVEL_QUIET
                                                                          : LEVEL_BETWEEN;
     j.detail.count = used;

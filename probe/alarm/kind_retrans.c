@@ -2,8 +2,8 @@
  * retrans_storm: too many segments have to be sent again. Of the window, by direction: segments
  * with payload that were sent again, over all with payload; copies that the mirror made are none of
  * either. Raised above `raise` % of at least `samples` segments, critical above `critical` %, quiet
- * below `clear` %. By service; where one client alone has it on connections that are open, by client
- * and service.
+ * below `clear` %. By service; where one client alone has it on connections that are open, by
+ * client and service.
  */
 #include "engine.h"
 
@@ -38,8 +38,10 @@ void detect_retrans(struct alarm_engine *a, int64_t i) {
          !alarm_is_known(a, ALARM_RETRANS_STORM, i, NULL)) ||
         !judgement_begin(a, &j, ALARM_RETRANS_STORM, i, NULL))
         return;
-    enum level client = level_of(&j, (double)s->again[EVENT_CLIENT], (double)s->laden[EVENT_CLIENT]);
-    enum level server = level_of(&j, (double)s->again[EVENT_SERVER], (double)s->laden[EVENT_SERVER]);
+    enum level client =
+        level_of(&j, (double)s->again[EVENT_CLIENT], (double)s->laden[EVENT_CLIENT]);
+    enum level server =
+        level_of(&j, (double)s->again[EVENT_SERVER], (double)s->laden[EVENT_SERVER]);
     bool same = client == server;
     unsigned side = same ? s->again[EVENT_SERVER] * s->laden[EVENT_CLIENT] >=
                                s->again[EVENT_CLIENT] * s->laden[EVENT_SERVER]

@@ -57,8 +57,8 @@ static void add_try(struct scan *s, const struct event_flow *f, uint64_t ts_ns, 
     }
     if (s->count < SCAN_TRIES)
         at = s->count++;
-    s->try[at] = (struct scan_try){
-        .port = f->server_port, .failed = failed, .fresh = true, .ts_ns = ts_ns};
+    s->try[at] =
+        (struct scan_try){.port = f->server_port, .failed = failed, .fresh = true, .ts_ns = ts_ns};
     addr_of(f->family, f->server, &s->try[at].server);
 }
 

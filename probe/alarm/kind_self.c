@@ -28,16 +28,15 @@ static void sink_lag(struct alarm_engine *a) {
 static void table_pressure(struct alarm_engine *a) {
     struct judgement j;
     uint64_t evicted = a->sum.evicted - a->before.evicted;
-    double use = a->config.max_flows > 0
-                     ? 100.0 * (double)a->sum.flows / (double)a->config.max_flows
-                     : 0;
+    double use =
+        a->config.max_flows > 0 ? 100.0 * (double)a->sum.flows / (double)a->config.max_flows : 0;
     if ((use < 1 && evicted == 0 && !alarm_is_known(a, ALARM_TABLE_PRESSURE, NONE, NULL)) ||
         !judgement_begin(a, &j, ALARM_TABLE_PRESSURE, NONE, NULL))
         return;
     j.value = use;
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = rule_of(&j, ALARM_CLEAR);
-    j.level = evicted > 0   ? LEVEL_CRITICAL
+    j.level = evicted > 0     ? LEVEL_CRITICAL
               : use > j.raise ? LEVEL_WARNING
               : use < j.clear ? LEVEL_QUIET
                               : LEVEL_BETWEEN;

@@ -2,8 +2,8 @@
  * zero_window_stall: a process does not read what it is sent: its window is closed (RFC 9293
  * section 3.8.6) and stays so. Counted: connections closed for `raise` seconds or longer, in the
  * picture or ended in the window, by the side that does not read: its service, or the client.
- * Raised at `samples` of them, critical when one of these lasts `critical` seconds; quiet when there
- * is none.
+ * Raised at `samples` of them, critical when one of these lasts `critical` seconds; quiet when
+ * there is none.
  */
 #include "engine.h"
 
@@ -18,8 +18,8 @@ static void judge_stall(struct alarm_engine *a, int64_t service, const struct ba
     j.raise = rule_of(&j, ALARM_SAMPLES);
     j.clear = 1;
     j.samples = n;
-    j.level = n == 0        ? LEVEL_QUIET
-              : n < j.raise ? LEVEL_BETWEEN
+    j.level = n == 0                                     ? LEVEL_QUIET
+              : n < j.raise                              ? LEVEL_BETWEEN
               : longest_s >= rule_of(&j, ALARM_CRITICAL) ? LEVEL_CRITICAL
                                                          : LEVEL_WARNING;
     j.since_ns = longest_ns != 0 ? a->now_ns - longest_ns : 0;

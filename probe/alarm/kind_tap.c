@@ -59,7 +59,8 @@ static void look_for_drops(struct alarm_engine *a) {
     a->gap_ratio = gap / 100;
     bool many = gaps >= FEW_GAPS;
     bool by_drops = drop >= gap || !many;
-    judge_tap(a, ALARM_CAPTURE_DROP, by_drops ? drop : gap, by_drops ? packets + drops : laden + gaps,
+    judge_tap(a, ALARM_CAPTURE_DROP, by_drops ? drop : gap,
+              by_drops ? packets + drops : laden + gaps,
               number_of(a, ALARM_CAPTURE_DROP, ALARM_SAMPLES), LEVEL_QUIET);
     double level = number_of(a, ALARM_CAPTURE_DROP, ALARM_RAISE);
     a->poor = drop > level || (many && gap > level);
@@ -71,7 +72,8 @@ static void look_for_sides(struct alarm_engine *a) {
         one += a->one_sided[w];
         two += a->two_sided[w];
     }
-    double share = percent(one, one + two), least = number_of(a, ALARM_MIRROR_ONE_SIDED, ALARM_SAMPLES);
+    double share = percent(one, one + two),
+           least = number_of(a, ALARM_MIRROR_ONE_SIDED, ALARM_SAMPLES);
     a->one_sided_ratio = share / 100;
     judge_tap(a, ALARM_MIRROR_ONE_SIDED, share, one + two, least, LEVEL_QUIET);
     double now = a->one_sided[0], all = now + a->two_sided[0];

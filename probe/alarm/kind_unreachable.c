@@ -5,8 +5,8 @@
  * when the first of them is `limit` seconds old; quiet since the first answer.
  *
  * connect_timeout: a client cannot reach a service. Counted for the pair: attempts without SYN-ACK
- * or RST in `age` seconds, or through all retries. Raised at `raise` in a minute, unless the service
- * as a whole is in trouble; quiet in windows without one.
+ * or RST in `age` seconds, or through all retries. Raised at `raise` in a minute, unless the
+ * service as a whole is in trouble; quiet in windows without one.
  */
 #include "engine.h"
 
@@ -45,8 +45,7 @@ void detect_unreachable(struct alarm_engine *a, int64_t i) {
         j.level = LEVEL_BETWEEN;
     j.detail.count = n;
     j.detail.rate = icmp ? 1 : 0;
-    j.detail.age_s =
-        first_ns != 0 ? (double)engine_ago(a, first_ns) / (double)BASE_NS_PER_S : NAN;
+    j.detail.age_s = first_ns != 0 ? (double)engine_ago(a, first_ns) / (double)BASE_NS_PER_S : NAN;
     j.trouble = TROUBLE_SILENT;
     j.share = offsetof(struct pair, timeouts);
     alarm_judge(a, &j);

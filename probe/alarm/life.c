@@ -12,19 +12,19 @@
 #include "engine.h"
 
 enum {
-    REMEMBER_S = 600,   /* a raise so soon after the end is flapping */
-    HOLD_MOST = 360,    /* windows: an hour */
-    UPDATE_S = 60,      /* from one message to the next, unless the severity changes */
+    REMEMBER_S = 600, /* a raise so soon after the end is flapping */
+    HOLD_MOST = 360,  /* windows: an hour */
+    UPDATE_S = 60,    /* from one message to the next, unless the severity changes */
     THIN_WINDOWS = 6,
-    GOOD_WINDOWS = 3    /* of a trusted tap, in which the level holds: the doubt is gone */
+    GOOD_WINDOWS = 3 /* of a trusted tap, in which the level holds: the doubt is gone */
 };
 
 /* Loss at the tap can fake these (marked L in the catalogue). */
 static const bool loss_sensitive[ALARM_KINDS] = {
-    [ALARM_SYN_FLOOD] = true,       [ALARM_BACKLOG_FULL] = true,
+    [ALARM_SYN_FLOOD] = true,           [ALARM_BACKLOG_FULL] = true,
     [ALARM_SERVICE_UNREACHABLE] = true, [ALARM_CONNECT_TIMEOUT] = true,
-    [ALARM_CLOSE_WAIT_LEAK] = true, [ALARM_FIN_WAIT2_STUCK] = true,
-    [ALARM_IDLE_DEAD_PEER] = true,  [ALARM_RETRANS_STORM] = true,
+    [ALARM_CLOSE_WAIT_LEAK] = true,     [ALARM_FIN_WAIT2_STUCK] = true,
+    [ALARM_IDLE_DEAD_PEER] = true,      [ALARM_RETRANS_STORM] = true,
 };
 
 /* Published: the id of an alarm is a hash under it. "spanwatc", "h-alarm1". */
@@ -82,8 +82,8 @@ static struct entry *make(struct alarm_engine *a, enum alarm_kind kind, int64_t 
     int64_t i = free_entry(a);
     if (i == NONE)
         return NULL;
-    a->entry[i] = (struct entry){.used = true, .kind = (uint8_t)kind, .service = service,
-                                 .tag = tag};
+    a->entry[i] =
+        (struct entry){.used = true, .kind = (uint8_t)kind, .service = service, .tag = tag};
     if (client != NULL)
         a->entry[i].client = *client;
     if (index_insert(&a->entry_index, tag, (uint32_t)i) != 0) {
@@ -197,8 +197,8 @@ static void put_evidence(const struct alarm_engine *a, const struct judgement *j
         const struct event_flow *f = &r->flow[at];
         if (r->ts_ns[at] == 0 || (j->service != NONE && r->service[at] != j->service))
             continue;
-        if (j->client != NULL && (f->family != j->client->family ||
-                                  memcmp(f->client, j->client->octet, 16) != 0))
+        if (j->client != NULL &&
+            (f->family != j->client->family || memcmp(f->client, j->client->octet, 16) != 0))
             continue;
         if (engine_ago(a, r->ts_ns[at]) > 10 * 60 * BASE_NS_PER_S)
             break;
@@ -331,7 +331,7 @@ static void go_on(struct alarm_engine *a, struct entry *e, const struct judgemen
            a->now_ns - e->told_ns >= UPDATE_S * BASE_NS_PER_S;
     e->severity = severity;
     e->last.doubtful = doubtful;
-    if (!told)
+    if (!told || e->restored) /* what is not known to be true is not repeated */
         return;
     describe(a, e, j);
     send(a, e, ALARM_UPDATED);

@@ -63,8 +63,12 @@ static bool understand(const json_t *o, struct alarm *m, char **service) {
     const char *kind = json_string_value(json_object_get(o, "kind"));
     const char *severity = json_string_value(json_object_get(o, "severity"));
     const char *id = json_string_value(json_object_get(o, "id"));
-    *m = (struct alarm){.value = NAN, .threshold = NAN, .clear_level = NAN, .baseline = NAN,
-                        .rule = "default", .status = ALARM_RAISED};
+    *m = (struct alarm){.value = NAN,
+                        .threshold = NAN,
+                        .clear_level = NAN,
+                        .baseline = NAN,
+                        .rule = "default",
+                        .status = ALARM_RAISED};
     if (kind == NULL || severity == NULL || id == NULL || !json_is_object(scope) ||
         alarm_kind_find(kind) == ALARM_KINDS)
         return false;

@@ -130,7 +130,7 @@ static void say_stuck(struct words *w, const struct alarm *a) {
 }
 
 static void say_latency(struct words *w, const struct alarm *a) {
-    const char *what = a->kind == ALARM_APP_LATENCY      ? "replies take"
+    const char *what = a->kind == ALARM_APP_LATENCY     ? "replies take"
                        : a->detail.side == EVENT_CLIENT ? "clients answer SYN-ACKs after"
                                                         : "the server answers SYNs after";
     say(w, "%s %.3g ms (95th percentile), usually %.3g ms", what, a->value, a->baseline);
@@ -170,8 +170,9 @@ static void say_what(struct words *w, const struct alarm *a) {
         say_flood(w, a);
         return;
     case ALARM_BACKLOG_FULL:
-        say(w, "%.0f of %.0f attempts got no answer to their SYN, while %.0f others were served: "
-               "its queue of new connections is full",
+        say(w,
+            "%.0f of %.0f attempts got no answer to their SYN, while %.0f others were served: "
+            "its queue of new connections is full",
             d->count, d->total, d->rate);
         return;
     case ALARM_CONN_REFUSED:
@@ -243,8 +244,9 @@ static void say_what(struct words *w, const struct alarm *a) {
         say(w, "%.0f RSTs within a minute that their senders cannot have meant", a->value);
         return;
     case ALARM_SYN_IN_ESTABLISHED:
-        say(w, "%.0f SYNs within a minute on connections that are open: it crashed, or its address "
-               "is forged",
+        say(w,
+            "%.0f SYNs within a minute on connections that are open: it crashed, or its address "
+            "is forged",
             a->value);
         return;
     default:
