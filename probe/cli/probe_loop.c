@@ -89,8 +89,12 @@ static void free_retired(struct probe_job *job) {
 /* They change once an hour; a restart forgets no more than that. */
 static void save_baselines(struct probe_job *job) {
     uint64_t now_ns = uv_hrtime();
+    struct store_redis_counters c;
     if (job->store == NULL || now_ns - job->saved_ns < SAVE_S * BASE_NS_PER_S)
         return;
+    store_redis_counters(job->store, &c);
+    if (!c.reached)
+        return; /* this connection waits for the server, half a second at most */
     job->saved_ns = now_ns;
     cli_alarms_save(&job->alarms, &job->url, job->config.store_prefix, job->name);
 }
