@@ -93,6 +93,8 @@ void probe_store_stats(struct probe_job *job, struct record_stats *s) {
                           ? (double)(s->ts_ns - c.oldest_ns) / (double)BASE_NS_PER_S
                           : 0;
     store_redis_stats(job->store, s);
+    if (store_redis_wants_keyframe(job->store))
+        snapshot_want_keyframe(job->snapshots.maker);
     if (c.lost_lock && !job->stopping)
         probe_stop(job, true);
 }

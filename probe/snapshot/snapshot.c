@@ -178,6 +178,10 @@ const struct snapshot *snapshot_take(struct snapshot_maker *m, size_t worker,
     }
 }
 
+void snapshot_want_keyframe(struct snapshot_maker *m) {
+    m->keyframed = false;
+}
+
 uint64_t snapshot_missed(struct snapshot_maker *m, uint64_t *ts_ns) {
     uint64_t missed = m->missed;
     *ts_ns = m->missed_ns;

@@ -179,9 +179,11 @@ static void tell(struct store_redis *s, enum store_kind kind, struct store_missi
 
 void store_tell_missing(struct store_redis *s) {
     for (unsigned kind = 0; kind < STORE_KINDS; kind++)
-        if (s->missing[kind].to_ns != 0)
+        if (s->missing[kind].to_ns != 0) {
+            s->shed_since = true;
             tell(s, (enum store_kind)kind, &s->missing[kind],
                  "the store lost what it had acknowledged");
+        }
 }
 
 /* What is shed goes on for a while: one record a second, and never for a gap that was shed itself

@@ -173,6 +173,11 @@ static void keyframes(void **state) {
     assert_false(x.made->keyframe);
     picture(&x, 650, false, 5);
     assert_true(x.made->keyframe);
+    picture(&x, 660, false, 5);
+    assert_false(x.made->keyframe);
+    snapshot_want_keyframe(x.maker);
+    picture(&x, 670, false, 5);
+    assert_true(x.made->keyframe);
     snapshot_free(x.maker);
 }
 
