@@ -469,7 +469,6 @@ void store_ask(struct store_stream *st) {
 }
 
 void store_ask_all(struct store_redis *s) {
-    s->asking = 0;
     for (size_t i = 0; i < s->streams; i++)
         if (s->stream[i].state == STORE_STREAM_UNKNOWN)
             store_ask(&s->stream[i]);
