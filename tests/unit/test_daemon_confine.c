@@ -126,6 +126,28 @@ static void test_probe_changes_nothing_else(void **state) {
     assert_int_equal(outcome(DAEMON_PROBE, try_set_time), EPERM);
 }
 
+static int try_packet_socket(void) {
+    return fault(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+static int try_connect(void) {
+    return fault(connect(-1, NULL, 0));
+}
+
+/* The store's socket and the spool's files, and nothing more than that. */
+static void test_writer_reaches_its_store(void **state) {
+    (void)state;
+    assert_int_equal(outcome(DAEMON_WRITER, try_write_file), 0);
+    assert_int_equal(outcome(DAEMON_WRITER, try_internet_socket), 0);
+    assert_int_equal(outcome(DAEMON_WRITER, try_unix_socket), 0);
+    assert_int_equal(outcome(DAEMON_WRITER, try_connect), EBADF);
+    assert_int_equal(outcome(DAEMON_WRITER, try_thread), 0);
+    assert_int_equal(outcome(DAEMON_WRITER, try_packet_socket), EPERM);
+    assert_int_equal(outcome(DAEMON_WRITER, try_executable_memory), EPERM);
+    assert_int_equal(outcome(DAEMON_WRITER, try_execute), KILLED);
+    assert_int_equal(outcome(DAEMON_WRITER, try_process), KILLED);
+}
+
 static void test_opener_opens_only(void **state) {
     (void)state;
     assert_int_equal(outcome(DAEMON_OPENER, try_read_file), 0);
@@ -149,6 +171,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probe_does_its_work),
         cmocka_unit_test(test_probe_changes_nothing_else),
+        cmocka_unit_test(test_writer_reaches_its_store),
         cmocka_unit_test(test_opener_opens_only),
         cmocka_unit_test(test_no_programs_and_no_processes),
     };
