@@ -121,10 +121,23 @@ static void model_record(struct model *m, const struct event *e) {
     m->live--;
 }
 
+/* A signal is of a connection, and of this moment; the alarms' tests look into them. */
+static void model_signal(struct model *m, const struct event *e) {
+    assert(e->signal.kind <= EVENT_PROBE && e->signal.by <= EVENT_NOBODY);
+    assert(e->flow.first_ns <= e->ts_ns);
+    model_mix(m, &e->ts_ns, sizeof e->ts_ns);
+    model_mix(m, &e->signal.kind, sizeof e->signal.kind);
+    model_mix(m, &e->signal.value_ns, sizeof e->signal.value_ns);
+}
+
 /* The tracker's sink. */
 static void model_take(void *context, const struct event *e) {
     struct model *m = context;
     bool transition = e->type == EVENT_TRANSITION;
+    if (e->type == EVENT_SIGNAL) {
+        model_signal(m, e);
+        return;
+    }
     assert(transition || e->type == EVENT_CONNECTION);
     if (transition)
         model_transition(m, e);
