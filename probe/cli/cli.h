@@ -24,10 +24,12 @@ enum cli_verb_bit { /* which verbs know an option */
                     CLI_FORGET = 64,
                     CLI_QUERY = 128,
                     CLI_TOP = 512,
+                    CLI_ALARMS = 1024,
                     CLI_RUN = CLI_READ | CLI_PROBE,
                     CLI_FILES = CLI_RUN | CLI_CHECK, /* those that read services, CMDB, rules */
                     CLI_STORE =
-                        CLI_CMDB | CLI_QUERY | CLI_FORGET | CLI_TOP, /* only need the store */
+                        CLI_CMDB | CLI_QUERY | CLI_FORGET | CLI_TOP |
+                        CLI_ALARMS, /* only need the store */
                     CLI_ALL = CLI_FILES | CLI_STORE
 };
 
@@ -66,6 +68,7 @@ struct cli_options {
     bool replace, resume; /* read --redis: what the store has of this name goes, or goes on */
     bool yes;             /* forget asks nothing */
     bool format_given;
+    const char *exec, *webhook; /* of alarms: whom a message is handed to; NULL: nobody */
     const char *user; /* NULL: nobody, when root */
     const char **set; /* KEY.PATH=VALUE, in order; owned */
     size_t set_count;
@@ -141,6 +144,7 @@ int cli_store_url(const struct cli_options *o, const struct cli_config *config,
 int cli_read(const struct cli_options *o);
 int cli_probe(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
+int cli_alarms(const struct cli_options *o);
 int cli_forget(const struct cli_options *o);
 int cli_cmdb(const struct cli_options *o);
 int cli_query(const struct cli_options *o);

@@ -21,9 +21,10 @@ struct option_row {
     const char *help;
 };
 
-static take_option take_name, take_redis, take_store, take_every, take_workers, take_set, take_cmdb,
-    take_format, take_records, take_at, take_linger, take_interface, take_snaplen, take_ring,
-    take_duration, take_replace, take_resume, take_yes, take_no_promisc, take_no_reopen, take_help;
+static take_option take_name, take_redis, take_store, take_every, take_words, take_workers,
+    take_set, take_cmdb, take_format, take_records, take_at, take_linger, take_interface,
+    take_snaplen, take_ring, take_duration, take_replace, take_resume, take_yes, take_no_promisc,
+    take_no_reopen, take_help;
 
 #define TEXT(field) offsetof(struct cli_options, field), NULL
 
@@ -98,24 +99,25 @@ static const struct option_row rows[] = {
      "only where the client is in this state"},
     {"server-state", "STATE", CLI_QUERY, 0, cli_take_server_state,
      "only where the server is in this state"},
-    {"service", "NAME", CLI_QUERY, 0, cli_take_query_service, "only of this service"},
-    {"cmdb", "KEY=VALUE", CLI_QUERY, 0, cli_take_cmdb_value,
+    {"service", "NAME", CLI_QUERY | CLI_ALARMS, 0, cli_take_query_service, "only of this service"},
+    {"cmdb", "KEY=VALUE", CLI_QUERY | CLI_ALARMS, 0, cli_take_cmdb_value,
      "only of services whose CMDB attribute KEY is VALUE; may be repeated: all must match"},
-    {"probe", "NAME", CLI_QUERY | CLI_TOP, 0, cli_take_probe,
+    {"probe", "NAME", CLI_QUERY | CLI_TOP | CLI_ALARMS, 0, cli_take_probe,
      "as this probe alone sees it (default: all, one row for a connection that several see)"},
     {"at", "TIME", CLI_QUERY, 0, cli_take_query_at,
      "the moment, of connections, clients, summary: RFC 3339, Unix seconds, 'now' (the default), "
      "or "
      "-5m (so long before now; s, m, h, d). Of a probe that does not run, now is its last capture "
      "time"},
-    {"from", "TIME", CLI_QUERY, 0, cli_take_from,
+    {"from", "TIME", CLI_QUERY | CLI_ALARMS, 0, cli_take_from,
      "since when, of transitions, diff, alarms (default: all that the store has)"},
     {"to", "TIME", CLI_QUERY, 0, cli_take_to, "until when (default: now)"},
     {"by", "KEYS", CLI_QUERY, 0, cli_take_by,
      "what summary counts by, separated by commas: service, state, client, server, cmdb.KEY "
      "(default: service,state)"},
-    {"kind", "KIND", CLI_QUERY, 0, cli_take_kind, "only alarms of this kind, e.g. syn_flood"},
-    {"severity", "SEVERITY", CLI_QUERY, 0, cli_take_severity,
+    {"kind", "KIND", CLI_QUERY | CLI_ALARMS, 0, cli_take_kind,
+     "only alarms of this kind, e.g. syn_flood"},
+    {"severity", "SEVERITY", CLI_QUERY | CLI_ALARMS, 0, cli_take_severity,
      "only alarms that are info, warning or critical"},
     {"status", "STATUS", CLI_QUERY, 0, cli_take_status,
      "only alarm messages that say raised, updated or cleared"},
@@ -123,6 +125,15 @@ static const struct option_row rows[] = {
      "at most N rows; how many were left out is told (default: all)"},
     {"follow", NULL, CLI_QUERY, 0, cli_take_follow,
      "transitions: go on with those that come, until interrupted; json is then one object a line"},
+    {"format", "words|json", CLI_ALARMS, 0, take_words,
+     "a line a message in words (the default), or its record as JSON"},
+    {"exec", "COMMAND", CLI_ALARMS, TEXT(exec),
+     "run this by the shell for each message: its record as JSON on standard input, its parts in "
+     "SPANWATCH_KIND, _SEVERITY, _STATUS, _PROBE, _ID, _SERVICE, _CLIENT, _SUMMARY; tried again "
+     "while it fails, eight times"},
+    {"webhook", "URL", CLI_ALARMS, TEXT(webhook),
+     "post each message to an Alertmanager (API v2; /api/v2/alerts where URL has no path); tried "
+     "again while it fails, eight times"},
     {"format", "table|json|csv", CLI_QUERY, 0, cli_take_query_format,
      "a table for a person (the default), one JSON object, or CSV (RFC 4180)"},
     {"every", "SECONDS", CLI_TOP, 0, take_every,
@@ -350,6 +361,13 @@ static int take_linger(struct cli_options *o, const char *value, struct base_err
 
 static int take_duration(struct cli_options *o, const char *value, struct base_error *error) {
     return take_seconds("--duration", value, &o->duration_ns, error);
+}
+
+static int take_words(struct cli_options *o, const char *value, struct base_error *error) {
+    if (strcmp(value, "words") != 0 && strcmp(value, "json") != 0)
+        return base_error_set(error, "--format", "found \"%s\", allowed are words, json", value);
+    o->query_format = strcmp(value, "json") == 0 ? QUERY_FORMAT_JSON : QUERY_FORMAT_TABLE;
+    return 0;
 }
 
 static int take_every(struct cli_options *o, const char *value, struct base_error *error) {

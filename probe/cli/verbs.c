@@ -66,6 +66,11 @@ static const struct verb verbs[] = {
      "for; what it holds, and what is missing in it, is told with the answer. Memory stays below "
      "about 500 MiB, whatever the store holds.",
      CLI_QUERY, cli_query, NULL},
+    {"alarms", "follow alarms as they are published", "spanwatch alarms [OPTION...]",
+     "Prints each alarm message that probes put into the store from now on (or since --from), and "
+     "hands it to a command or an Alertmanager. Nothing is missed and nothing given twice while "
+     "the store is away. SIGINT and SIGTERM end it.",
+     CLI_ALARMS, cli_alarms, NULL},
     {"top", "a live full-screen view of the store", "spanwatch top [OPTION...]",
      "Shows services with their connections by state, clients in trouble (half-open, half-closed, "
      "many), and alarms in force, and looks again every two seconds. Keys sort, filter, and open "
