@@ -34,31 +34,33 @@ static bool grow(struct query_groups *g) {
     return true;
 }
 
-int query_group_find(struct query_groups *g, const char *key, size_t n, struct query_group **out,
-                     struct base_error *error) {
-    if (g->count * 2 >= g->slots && !grow(g))
-        return base_error_set(error, "query", "out of memory");
-    size_t at = base_siphash(hash_key, key, n) & (g->slots - 1);
-    for (; g->slot[at] != NULL; at = (at + 1) & (g->slots - 1)) {
-        if (g->slot[at]->n == n && memcmp(g->slot[at]->key, key, n) == 0) {
-            *out = g->slot[at];
-            return 0;
-        }
+struct query_group *query_group_find(struct query_groups *g, const char *key, size_t n,
+                                     struct base_error *error) {
+    if (g->count * 2 >= g->slots && !grow(g)) {
+        base_error_set(error, "query", "out of memory");
+        return NULL;
     }
-    if (g->count == QUERY_GROUPS)
-        return base_error_set(error, "query",
-                              "the answer has more than %d groups; ask for fewer with --client, "
-                              "--server, --service or --state",
-                              QUERY_GROUPS);
+    size_t at = base_siphash(hash_key, key, n) & (g->slots - 1);
+    for (; g->slot[at] != NULL; at = (at + 1) & (g->slots - 1))
+        if (g->slot[at]->n == n && memcmp(g->slot[at]->key, key, n) == 0)
+            return g->slot[at];
+    if (g->count == QUERY_GROUPS) {
+        base_error_set(error, "query",
+                       "the answer has more than %d groups; ask for fewer with --client, "
+                       "--server, --service or --state",
+                       QUERY_GROUPS);
+        return NULL;
+    }
     struct query_group *fresh = calloc(1, sizeof *fresh + n);
-    if (fresh == NULL)
-        return base_error_set(error, "query", "out of memory");
+    if (fresh == NULL) {
+        base_error_set(error, "query", "out of memory");
+        return NULL;
+    }
     memcpy(fresh->key, key, n);
     fresh->n = n;
     g->slot[at] = fresh;
     g->count++;
-    *out = fresh;
-    return 0;
+    return fresh;
 }
 
 void query_groups_clear(struct query_groups *g) {
@@ -109,10 +111,10 @@ int query_group_count(struct query_run *r, struct query_groups *g,
                       const struct query_what_counts *w, int64_t n, struct base_error *error) {
     char key[KEY_TEXT];
     size_t length = 0;
-    struct query_group *group;
     for (size_t i = 0; i < r->ask->by_count; i++)
         length = put_by(r, i, w, key, length);
-    if (query_group_find(g, key, length, &group, error) != 0)
+    struct query_group *group = query_group_find(g, key, length, error);
+    if (group == NULL)
         return -1;
     group->count += n;
     return 0;
@@ -157,10 +159,10 @@ struct counting {
 static int count_client(struct counting *c, const struct query_merged *m,
                         struct base_error *error) {
     char key[1 + sizeof m->conn->client.octet];
-    struct query_group *g;
     key[0] = (char)m->conn->client.family;
     memcpy(key + 1, m->conn->client.octet, sizeof m->conn->client.octet);
-    if (query_group_find(&c->groups, key, sizeof key, &g, error) != 0)
+    struct query_group *g = query_group_find(&c->groups, key, sizeof key, error);
+    if (g == NULL)
         return -1;
     uint64_t ns = newest_ns(m->conn);
     g->last_ns = ns > g->last_ns ? ns : g->last_ns;

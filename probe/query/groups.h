@@ -21,9 +21,9 @@ struct query_groups { /* open addressing; the groups are owned */
     size_t slots, count;
 };
 
-/* The group of a key, made if it is not there. -1 with `error` when there are too many. */
-int query_group_find(struct query_groups *g, const char *key, size_t n, struct query_group **out,
-                     struct base_error *error);
+/* The group of a key, made if it is not there. NULL with `error`: too many, or memory is short. */
+struct query_group *query_group_find(struct query_groups *g, const char *key, size_t n,
+                                     struct base_error *error);
 void query_groups_clear(struct query_groups *g);
 
 /* What a connection is counted by. */

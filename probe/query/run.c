@@ -23,7 +23,9 @@ int query_begin(struct query_run *r, const struct query_column *column, size_t c
     struct query_head h = {.what = r->ask->what, .column = column, .columns = columns};
     struct query_span *span = calloc(r->views + 1, sizeof *span);
     struct query_gaps gaps = {0};
-    int result = span == NULL ? base_error_set(error, "query", "out of memory") : 0;
+    int result = 0;
+    if (span == NULL)
+        return base_error_set(error, "query", "out of memory");
     bool moment = h.what == QUERY_CONNECTIONS || h.what == QUERY_CLIENTS ||
                   h.what == QUERY_SUMMARY || h.what == QUERY_ACTIVE;
     for (size_t i = 0; i < r->views && result == 0; i++) {

@@ -157,7 +157,7 @@ int query_shot_before(struct query_run *r, const char *key, struct query_id *cur
 int query_conn_compare(const struct query_conn *a, const struct query_conn *b);
 
 /* Client, server, then view and flow: the order of rows, as qsort wants it. */
-int query_merged_compare(const void *a, const void *b);
+int query_merged_compare(const void *x, const void *y);
 
 /* How many slices there are. */
 unsigned query_slices(const struct query_run *r);

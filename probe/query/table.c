@@ -126,10 +126,10 @@ static void turn(struct query_conn *c, const struct query_step *s) {
 
 /* A connection that the table does not have: it begins with this step, or comes from another
  * partition, or its beginning is missing. */
-static bool begin(struct query_table *t, const struct query_step *s) {
+static struct query_conn *begin(struct query_table *t, const struct query_step *s) {
     struct query_conn *c = query_table_add(t, s->flow);
     if (c == NULL)
-        return false;
+        return NULL;
     c->anchor_ns = s->ts_ns;
     if (is_closed(s->was)) {
         c->since_ns[0] = c->since_ns[1] = s->ts_ns;
@@ -141,7 +141,7 @@ static bool begin(struct query_table *t, const struct query_step *s) {
         t->torn++;
     }
     c->client = s->client;
-    return true;
+    return c;
 }
 
 static void apply(struct query_table *t, struct query_conn *c, const struct query_step *s) {
@@ -177,13 +177,11 @@ bool query_table_step(struct query_table *t, const struct query_step *s, bool wa
         query_table_remove(t, s->flow);
         return true;
     }
-    if (c == NULL) {
-        if (!begin(t, s))
-            return false;
-        c = query_table_find(t, s->flow);
-    }
-    apply(t, c, s);
-    return true;
+    if (c == NULL)
+        c = begin(t, s);
+    if (c != NULL)
+        apply(t, c, s);
+    return c != NULL;
 }
 
 /* Several reads may bring steps in any order: the newest of them counts. */

@@ -186,7 +186,7 @@ static int first_shot(struct query_run *r, struct query_view *v, uint64_t at_ns,
 static int find_keyframe(struct query_run *r, struct query_view *v, enum query_moment m,
                          uint64_t at_ns, struct base_error *error) {
     struct query_id cursor;
-    struct query_shot shot;
+    struct query_shot shot = {0};
     char key[REDIS_KEY_TEXT];
     if (first_shot(r, v, at_ns, &cursor, &shot, key, error) != 0)
         return -1;

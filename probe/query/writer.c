@@ -469,7 +469,7 @@ static void end(void *context, uint64_t rows, uint64_t cut) {
         warn(w, text);
 }
 
-static bool pause_(void *context) {
+static bool wait_for_more(void *context) {
     struct query_writer *w = context;
     if (fflush(w->out) != 0 && w->fault == 0)
         w->fault = errno;
@@ -478,7 +478,7 @@ static bool pause_(void *context) {
 
 struct query_sink query_writer_sink(struct query_writer *w) {
     return (struct query_sink){
-        .begin = begin, .row = row, .end = end, .warn = warn, .pause = pause_, .context = w};
+        .begin = begin, .row = row, .end = end, .warn = warn, .pause = wait_for_more, .context = w};
 }
 
 int query_writer_end(struct query_writer *w, struct base_error *error) {

@@ -185,7 +185,7 @@ static const struct flow *flow_at(size_t i) {
 /* Numbers of all flows, ordered by bucket; begin[] has where each bucket begins. */
 static uint32_t *order(uint64_t *begin, size_t buckets) {
     size_t n = open_flows + wait_count;
-    uint32_t *in_order = malloc(n * sizeof *in_order);
+    uint32_t *in_order = malloc((n + 1) * sizeof *in_order);
     memset(begin, 0, (buckets + 1) * sizeof *begin);
     for (size_t i = 0; i < n; i++)
         begin[bucket(flow_at(i)) + 1]++;
