@@ -199,7 +199,7 @@ void alarm_event(void *engine, const struct event *e);
 /* What the capture and the store say of themselves, counted since the start; to be told at least
  * once a window, before its picture ends. */
 struct alarm_stats {
-    uint64_t packets, kernel_drops, interface_drops;
+    uint64_t kernel_drops, interface_drops;
     double sink_fill;  /* of what it can hold, 0 to 1 */
     double sink_lag_s; /* age of the oldest record that is not stored */
 };

@@ -111,9 +111,10 @@ struct event_picture {
     bool torn;       /* of the end: members were shed, the picture is not whole */
     uint32_t missed; /* of the begin: pictures left out while the one before was still given */
     uint64_t flows;  /* members that it has */
-    /* Of the tracker since its begin: segments, copies, segments with payload, acknowledgements of
-     * octets that never passed the tap, live connections that had to make room. */
-    uint64_t tcp, duplicates, laden, gaps, evicted;
+    /* Of the tracker since its begin: packets, segments, copies, segments with payload,
+     * acknowledgements of octets that never passed the tap, live connections that had to make room.
+     */
+    uint64_t packets, tcp, duplicates, laden, gaps, evicted;
 };
 
 struct event_member {

@@ -58,6 +58,7 @@ struct flow_config {
 struct flow_timers flow_timers_default(void);
 
 struct flow_counters {
+    uint64_t packets; /* that moved the clock: of every verdict */
     uint64_t tcp, duplicates, reordered, time_jumps, stray, missed_bytes;
     uint64_t flows_open, flows_total, flows_evicted, transitions, connections;
     uint64_t laden, gaps; /* segments with payload; acknowledgements of what was not seen */

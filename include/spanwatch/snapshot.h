@@ -71,8 +71,8 @@ void snapshot_free(struct snapshot_maker *m);
 const struct snapshot *snapshot_take(struct snapshot_maker *m, size_t worker,
                                      const struct event *e);
 
-/* Transitions were lost behind the maker's back: the next snapshot is a keyframe, from which readers
- * can go on. */
+/* Transitions were lost behind the maker's back: the next snapshot is a keyframe, from which
+ * readers can go on. */
 void snapshot_want_keyframe(struct snapshot_maker *m);
 
 /* Snapshots that could not be made since the last call: torn, overtaken, or memory was short. The

@@ -184,6 +184,7 @@ static void end_picture(struct alarm_engine *a, const struct event *e) {
     if (!a->picturing || e->ts_ns != a->picture_ns)
         return;
     a->whole = a->whole && !p->torn;
+    a->sum.packets += p->packets;
     a->sum.tcp += p->tcp;
     a->sum.duplicates += p->duplicates;
     a->sum.laden += p->laden;

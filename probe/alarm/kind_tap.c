@@ -51,7 +51,7 @@ static void look_for_drops(struct alarm_engine *a) {
     double laden = (double)(a->sum.laden - a->before.laden);
     double gaps = (double)(a->sum.gaps - a->before.gaps);
     const struct alarm_stats *s = &a->stats, *b = &a->stats_before;
-    double packets = (double)(s->packets - b->packets);
+    double packets = (double)(a->sum.packets - a->before.packets);
     double drops = (double)(s->kernel_drops - b->kernel_drops) +
                    (double)(s->interface_drops - b->interface_drops);
     double drop = percent(drops, packets + drops), gap = percent(gaps, laden + gaps);
@@ -95,7 +95,7 @@ static void look_for_copies(struct alarm_engine *a) {
 
 static void look_for_silence(struct alarm_engine *a) {
     struct judgement j;
-    uint64_t packets = a->sum.tcp - a->before.tcp + a->stats.packets - a->stats_before.packets;
+    uint64_t packets = a->sum.packets - a->before.packets;
     uint64_t window_ns = a->window_ns != 0 ? a->now_ns - a->window_ns : ALARM_WINDOW_NS;
     bool active = alarm_is_active(a, ALARM_CAPTURE_SILENT, NONE, NULL);
     if (packets > 0 && !active) {

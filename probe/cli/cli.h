@@ -27,9 +27,8 @@ enum cli_verb_bit { /* which verbs know an option */
                     CLI_ALARMS = 1024,
                     CLI_RUN = CLI_READ | CLI_PROBE,
                     CLI_FILES = CLI_RUN | CLI_CHECK, /* those that read services, CMDB, rules */
-                    CLI_STORE =
-                        CLI_CMDB | CLI_QUERY | CLI_FORGET | CLI_TOP |
-                        CLI_ALARMS, /* only need the store */
+                    CLI_STORE = CLI_CMDB | CLI_QUERY | CLI_FORGET | CLI_TOP |
+                                CLI_ALARMS, /* only need the store */
                     CLI_ALL = CLI_FILES | CLI_STORE
 };
 
@@ -69,8 +68,8 @@ struct cli_options {
     bool yes;             /* forget asks nothing */
     bool format_given;
     const char *exec, *webhook; /* of alarms: whom a message is handed to; NULL: nobody */
-    const char *user; /* NULL: nobody, when root */
-    const char **set; /* KEY.PATH=VALUE, in order; owned */
+    const char *user;           /* NULL: nobody, when root */
+    const char **set;           /* KEY.PATH=VALUE, in order; owned */
     size_t set_count;
     struct query_ask ask; /* of query */
     enum query_format query_format;

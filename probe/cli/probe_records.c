@@ -265,8 +265,7 @@ void probe_tell_stats(struct probe_job *job) {
     sum.gaps = job->gaps;
     sum.snapshots = job->snapshots.count;
     sum.alarms = alarm_counters(job->alarms.engine)->messages;
-    alarm_stats(job->alarms.engine, &(struct alarm_stats){.packets = sum.packets,
-                                                          .kernel_drops = sum.kernel_drops,
+    alarm_stats(job->alarms.engine, &(struct alarm_stats){.kernel_drops = sum.kernel_drops,
                                                           .interface_drops = sum.interface_drops,
                                                           .sink_fill = job->sink_fill,
                                                           .sink_lag_s = job->sink_lag_s});

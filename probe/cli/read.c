@@ -12,19 +12,6 @@
 
 #include "read.h"
 
-/* The engine hears what the capture says of itself before it closes a window. */
-static void feed_alarms(struct read_job *job, const struct event *e) {
-    if (e->type == EVENT_PICTURE_END) {
-        struct record_stats s;
-        read_pipe_stats(&job->pipe, &s);
-        alarm_stats(job->alarms.engine,
-                    &(struct alarm_stats){.packets = s.packets,
-                                          .kernel_drops = s.kernel_drops,
-                                          .interface_drops = s.interface_drops});
-    }
-    cli_alarms_take(&job->alarms, 0, e);
-}
-
 static void take_alarm(void *read_job, const struct alarm *a) {
     struct read_job *job = read_job;
     struct alarm own = *a;
@@ -43,8 +30,7 @@ static void take_event(void *read_job, const struct event *e) {
         store_jsonl_event(job->lines, e);
     if (job->report != NULL)
         store_report_event(job->report, e);
-    if (job->alarms.engine != NULL)
-        feed_alarms(job, e);
+    cli_alarms_take(&job->alarms, 0, e);
     if (job->store != NULL)
         read_store_event(job->store, &job->context, e);
     if (!cli_snapshots_take(&job->snapshots, 0, e))
@@ -97,6 +83,9 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
     cli_progress_stop(&p->progress);
     read_pipe_stats(p, s);
     s->ts_ns = flow_now(p->path.tracker);
+    /* Only now: when a file tells of its drops depends on how it is read. */
+    alarm_stats(job->alarms.engine, &(struct alarm_stats){.kernel_drops = s->kernel_drops,
+                                                          .interface_drops = s->interface_drops});
     tell_gaps(job, s);
     s->gaps = job->gaps;
     if (s->packets == 0)

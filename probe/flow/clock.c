@@ -119,6 +119,6 @@ static uint64_t take(struct flow_tracker *t, uint64_t ts_ns) {
 
 uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
     uint64_t taken_ns = take(t, ts_ns);
-    t->picture.packets = true; /* only now: a picture that it made due is of before it */
+    t->counters.packets++; /* only now: a picture that it made due is of before it */
     return taken_ns;
 }

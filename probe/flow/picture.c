@@ -50,6 +50,7 @@ static void send_frame(struct flow_tracker *t, enum event_type type, bool quiet)
                                        .quiet = quiet,
                                        .missed = t->picture.missed,
                                        .flows = t->counters.flows_open,
+                                       .packets = t->counters.packets,
                                        .tcp = t->counters.tcp,
                                        .duplicates = t->counters.duplicates,
                                        .laden = t->counters.laden,
@@ -117,10 +118,10 @@ static void go_on(struct flow_tracker *t, uint32_t n) {
 
 static void begin(struct flow_tracker *t, uint64_t ts_ns, uint8_t purpose) {
     struct picture *p = &t->picture;
-    bool quiet = !p->packets && t->counters.transitions == p->transitions;
+    bool quiet = t->counters.packets == p->packets && t->counters.transitions == p->transitions;
     if (!quiet)
         p->active_ns = ts_ns;
-    p->packets = false;
+    p->packets = t->counters.packets;
     p->transitions = t->counters.transitions;
     if (p->making) { /* it takes longer than the period: it is not to take for ever */
         p->missed++;
@@ -142,7 +143,7 @@ static void begin(struct flow_tracker *t, uint64_t ts_ns, uint8_t purpose) {
  * one before time moves on is made then. */
 static bool is_silent(const struct flow_tracker *t, uint64_t ns, uint64_t until_ns) {
     const struct picture *p = &t->picture;
-    return !p->packets && t->counters.transitions == p->transitions &&
+    return t->counters.packets == p->packets && t->counters.transitions == p->transitions &&
            ns - p->active_ns > SILENCE_NS && until_ns - ns > SILENCE_NS;
 }
 

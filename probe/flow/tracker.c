@@ -24,7 +24,6 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     t->context = context;
     t->evict_seed = 1;
     t->picture.next_ns = BASE_NEVER_NS; /* until the first packet */
-    t->picture.packets = true;
     timers_convert(&config->timers, &t->timers);
     t->copies = calloc(1, sizeof *t->copies);
     t->roles = calloc(1, sizeof *t->roles);

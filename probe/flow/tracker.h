@@ -248,8 +248,9 @@ struct picture {
     uint32_t cursor, end; /* pool entries: given so far, and all of them */
     uint32_t parity;      /* FLOW_PICTURED or 0 */
     uint32_t missed;
-    uint8_t purpose;      /* of the one that is being made */
-    bool making, packets; /* packets: since the last one */
+    uint8_t purpose;  /* of the one that is being made */
+    uint64_t packets; /* counted at the last one */
+    bool making;
 };
 void picture_init(struct flow_tracker *t);
 /* Time goes beyond `next_ns`: timers up to there run out, then the picture is begun. */
