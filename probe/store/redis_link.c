@@ -2,9 +2,9 @@
  * A connection that comes back (redis_link.h).
  *
  * hiredis tells of a lost connection in three ways, none of which always comes; its cleanup hook
- * is called whenever a context goes, after every callback has run: that is where this file learns
- * of it. A context is freed by hiredis itself after a failure, and by cut() otherwise, which is
- * never called from inside one of hiredis's callbacks.
+ * is called whenever a context goes: that is where this file learns of it. A context is freed by
+ * hiredis itself after a failure, and by cut() otherwise, which is never called from inside one of
+ * hiredis's callbacks.
  */
 #include "redis_link.h"
 
@@ -54,12 +54,12 @@ static void on_poll_closed(uv_handle_t *handle) {
 static void on_poll(uv_poll_t *handle, int status, int events);
 
 static void set_events(struct store_link_poll *p, int events) {
-    if (events == p->events)
+    if (p->link == NULL || events == p->events)
         return;
     p->events = events;
     if (events == 0)
         uv_poll_stop(&p->handle);
-    else if (uv_poll_start(&p->handle, events, on_poll) != 0 && p->link != NULL)
+    else if (uv_poll_start(&p->handle, events, on_poll) != 0)
         store_link_drop(p->link, 0, "the socket cannot be watched");
 }
 
@@ -112,12 +112,14 @@ static void retry(struct store_link *l) {
     set_state(l, STORE_LINK_WAITING);
 }
 
-/* hiredis frees a context: all its callbacks have run. Stop, close the handle; hiredis closes the
- * descriptor behind us. */
+/* hiredis lets go of a context: stop, close the handle; hiredis closes the descriptor behind us.
+ * 0.14 has run the pending callbacks by now, 1.2 runs them right behind this call: what follows is
+ * left to the next tick, which comes after both. */
 static void cleanup(void *data) {
     struct store_link_poll *p = data;
     struct store_link *l = p->link;
-    bool was_up = l->state == STORE_LINK_UP;
+    if (l == NULL)
+        return;
     if (l->redis != NULL && l->redis->err != 0)
         note_why(l, l->redis->errstr);
     uv_poll_stop(&p->handle);
@@ -125,10 +127,18 @@ static void cleanup(void *data) {
     p->link = NULL;
     l->poll = NULL;
     l->redis = NULL;
+    l->gone = true;
+    l->was_up = l->state == STORE_LINK_UP;
+    if (l->state != STORE_LINK_CLOSED)
+        set_state(l, STORE_LINK_WAITING);
+}
+
+static void take_leave(struct store_link *l) {
+    l->gone = false;
     l->outstanding = 0;
     l->drop = false;
     retry(l);
-    if (was_up)
+    if (l->was_up)
         l->down(l->context);
 }
 
@@ -325,6 +335,8 @@ static void on_tick(uv_timer_t *tick) {
         l->since_ms += now - l->tick_ms;
     }
     l->tick_ms = now;
+    if (l->gone)
+        take_leave(l);
     uint64_t in_state = now - l->since_ms;
     switch (l->state) {
     case STORE_LINK_WAITING:

@@ -42,6 +42,7 @@ struct store_link {
     uv_loop_t *loop;
     uv_timer_t tick;
     uv_getaddrinfo_t resolve;
+    bool gone, was_up;             /* the context went since the last tick, and had been up */
     bool resolving, started, told; /* told: that it is down */
     enum store_link_state state;
     redisAsyncContext *redis;     /* NULL while there is none */

@@ -22,8 +22,19 @@ SECONDS = 2.0  # of feeding
 CONNECTIONS = 2500
 
 
+STEPS = []
+
+
 def later(seconds, step):
-    threading.Timer(seconds, step).start()
+    STEPS.append(threading.Timer(seconds, step))
+    STEPS[-1].start()
+
+
+def ended(result):
+    """What `result` is, once every later step is done."""
+    while STEPS:
+        STEPS.pop().join(truth.LIMIT)
+    return result
 
 
 class Chaos(unittest.TestCase):
@@ -48,7 +59,7 @@ class Chaos(unittest.TestCase):
         return process, feeder
 
     def run_with(self, url, steps, *options, **more):
-        status, errors = truth.finish(*self.feed(url, steps, *options, **more))
+        status, errors = ended(truth.finish(*self.feed(url, steps, *options, **more)))
         self.assertEqual(status, 0, errors)
         return errors
 
@@ -86,7 +97,7 @@ class Chaos(unittest.TestCase):
         with truth.Server() as redis:
             process, feeder = self.feed(redis.url, [(0.8, self.restart(redis))], "--set", "store.keep_s=1",
                                         seconds=2 * SECONDS)
-            _, errors = truth.finish(process, feeder)
+            _, errors = ended(truth.finish(process, feeder))
             missing = truth.check(redis, NAME, self.expected)
             self.assertGreater(missing, 0, errors)
             self.assertEqual(sum(n for _, _, n in truth.gaps(redis, NAME, "transitions")), missing)
@@ -183,6 +194,13 @@ class Chaos(unittest.TestCase):
     def test_entry_from_elsewhere(self):
         """An entry of now among those of the past: it is left alone while ours can go on, taken out where they cannot."""
         with truth.Server() as redis:
+            redis("XADD", "scratch", "1-0", "a", "b")
+            redis("XADD", "scratch", "9-0", "a", "b")
+            redis("XDEL", "scratch", "9-0")
+            try:
+                redis("XSETID", "scratch", "1-0")
+            except RuntimeError as answer:
+                self.skipTest(f"this server's streams cannot be mended: {answer}")
             def absurd():
                 for p in range(16):
                     redis("XADD", "spanwatch:{chaos/%d}:transitions" % p, "99999999999999-0", "what", "absurd")
