@@ -128,7 +128,7 @@ int cli_cmdb_share(const struct cli_options *o, const struct cli_config *config,
  */
 void cli_print_cmdb(const struct cli_options *o, const struct service_table *services,
                     const struct cmdb *cmdb, FILE *out);
-/* The files of --alarms and --allow: they must be there and hold an object; later versions use
+/* The files of --alarms and --allow: they must be there and in order; cli_load_rules uses
  * them. */
 int cli_check_files(const struct cli_options *o, struct base_error *error);
 

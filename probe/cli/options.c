@@ -59,9 +59,10 @@ static const struct option_row rows[] = {
      "name ends in .csv; may be repeated; with --redis the store gets them too, and without FILE "
      "they come from the store"},
     {"alarms", "FILE", CLI_FILES, TEXT(alarms),
-     "rules of alarms (JSON); checked to be an object, used in later versions"},
+     "rules of alarms (JSON): levels by kind, for all, a service, a client group"},
     {"allow", "FILE", CLI_FILES, TEXT(allow),
-     "allow lists of the alarms (JSON); checked to be an object, used in later versions"},
+     "allow lists of the alarms (JSON): scanners, health checkers, load balancers that raise "
+     "nothing by themselves"},
     {"output", "FILE", CLI_RUN, TEXT(output),
      "write to FILE, which is replaced; '-' (the default) is standard output"},
     {"format", "report|jsonl|none", CLI_RUN, 0, take_format,

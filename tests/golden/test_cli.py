@@ -123,7 +123,7 @@ class Cli(unittest.TestCase):
         for option in ("config name redis filter workers services cmdb alarms allow set output format records at linger "
                        "help").split():
             self.assertIn("  --" + option, text)
-        self.assertEqual(" ".join(text.split()).count("used in later versions"), 2)
+        self.assertNotIn("later versions", " ".join(text.split()))
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         self.assertIn("tracker.tcp_fin_timeout", self.good("help", "check"))
 
