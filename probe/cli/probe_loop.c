@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -253,6 +254,9 @@ static int init_loop(struct probe_job *job) {
     struct probe_loop *uv = &job->uv;
     uv_timer_t *timers[] = {&uv->second, &uv->flush, &uv->limit, &uv->watchdog, &uv->ending};
     uv_signal_t *signals[] = {&uv->terminate, &uv->interrupt, &uv->reload};
+    /* libuv 1.45 and later change what they watch through io_uring, whose calls are none of those
+     * that a confined probe may make: they abort. */
+    setenv("UV_USE_IO_URING", "0", 1);
     int result = uv_loop_init(&uv->loop);
     if (result != 0)
         return result;

@@ -68,6 +68,10 @@ class Live(unittest.TestCase):
         if self.probe is not None and self.probe.poll() is None:
             self.probe.kill()
             self.probe.wait()
+        try:  # an embedded server that a failed test left
+            private_redis.Connection(os.path.join(self.state, "redis.sock"))("SHUTDOWN", "NOSAVE")
+        except OSError:
+            pass
         self.folder.cleanup()
 
     def start(self, *options):
