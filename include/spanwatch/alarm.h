@@ -220,7 +220,8 @@ void alarm_each_active(struct alarm_engine *a, alarm_sink *sink, void *context);
 /*
  * An alarm that was in force when the probe ended. It stays in force, unless it is not judged to be
  * true within its clear windows: then it is cleared with ALARM_RESTART. Only kind, severity,
- * since_ns, id, scope and peak of `was` count.
+ * since_ns, id, scope and peak of `was` count. Where another one is in force for its key it is
+ * cleared at once.
  */
 void alarm_restore(struct alarm_engine *a, const struct alarm *was);
 

@@ -245,20 +245,22 @@ static bool take_cell(struct alarm_engine *a, struct baseline *b, const char **p
     if (**p != '"' || end == *p + 1 || hour >= WEEK_HOURS || strncmp(end, "\":[", 3) != 0)
         return false;
     unsigned long occasions = strtoul(end + 3, &end, 10);
-    struct baseline_cell *c = cell_at(a, b, (unsigned)hour);
+    struct baseline_cell *c = cell_at(a, b, (unsigned)hour), read = {0};
     if (c == NULL || occasions > UINT16_MAX)
         return false;
-    *c = (struct baseline_cell){.occasions = (uint16_t)occasions};
-    while (*end == ',' && c->kept < CELL_VALUES) {
+    while (*end == ',' && read.kept < CELL_VALUES) {
         const char *from = end + 1;
         double value = strtod(from, &end);
         if (end == from || !isfinite(value))
             return false;
-        c->value[c->kept++] = (float)value;
+        read.value[read.kept++] = (float)value;
     }
-    c->seen = c->kept;
+    read.occasions = (uint16_t)occasions;
+    read.seen = read.kept;
     if (*end != ']')
         return false;
+    if (c->occasions == 0) /* what was learned since is newer */
+        *c = read;
     *p = end + 1;
     return true;
 }

@@ -392,6 +392,18 @@ static int64_t service_by_name(const struct alarm_engine *a, const char *name) {
     return NONE;
 }
 
+/* Another one has taken its place meanwhile: it is over. */
+static void bury(struct alarm_engine *a, const struct alarm *was) {
+    struct alarm m = *was;
+    m.ts_ns = a->now_ns;
+    m.status = ALARM_CLEARED;
+    m.reason = ALARM_RESTART;
+    m.duration_ns = engine_ago(a, was->since_ns);
+    m.seq = a->seq++;
+    a->counters.messages++;
+    a->config.sink(a->config.context, &m);
+}
+
 void alarm_restore(struct alarm_engine *a, const struct alarm *was) {
     const struct base_addr *client = was->client.family != 0 ? &was->client : NULL;
     int64_t service = NONE;
@@ -407,6 +419,8 @@ void alarm_restore(struct alarm_engine *a, const struct alarm *was) {
     struct entry *e = find(a, (enum alarm_kind)was->kind, service, client);
     if (e == NULL)
         e = make(a, (enum alarm_kind)was->kind, service, client);
+    if (e != NULL && e->active && e->last.id != was->id)
+        bury(a, was);
     if (e == NULL || e->active)
         return;
     e->active = e->restored = true;

@@ -72,6 +72,7 @@ struct probe_job {
     struct cli_snapshots snapshots;
     struct cli_alarms alarms;
     double sink_fill, sink_lag_s; /* of alarm_stats */
+    bool recalled;                /* the alarms in force were read after the spool was empty */
     uint64_t saved_ns;            /* when baselines were saved last, by uv_hrtime() */
     struct cli_opener opener;
     struct daemon_notify notify;

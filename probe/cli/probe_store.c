@@ -79,6 +79,15 @@ int probe_store_start(struct probe_job *job, struct base_error *error) {
     return job->store != NULL ? store_redis_start(job->store, &job->uv.loop, error) : 0;
 }
 
+/* What an earlier run had in its spool is in the store only now: alarms that it left in force, too.
+ */
+static void recall_once(struct probe_job *job, const struct store_redis_counters *c) {
+    if (job->recalled || !c->reached || c->queued > 0 || c->spooled > 0)
+        return;
+    job->recalled = true;
+    cli_alarms_recall(&job->alarms, &job->url, job->config.store_prefix, job->name);
+}
+
 /* How the store stands, into the counters; and whether this probe may still write. */
 void probe_store_stats(struct probe_job *job, struct record_stats *s) {
     struct store_redis_counters c;
@@ -92,6 +101,7 @@ void probe_store_stats(struct probe_job *job, struct record_stats *s) {
     job->sink_lag_s = c.oldest_ns != 0 && s->ts_ns > c.oldest_ns
                           ? (double)(s->ts_ns - c.oldest_ns) / (double)BASE_NS_PER_S
                           : 0;
+    recall_once(job, &c);
     store_redis_stats(job->store, s);
     if (store_redis_wants_keyframe(job->store))
         snapshot_want_keyframe(job->snapshots.maker);

@@ -34,7 +34,7 @@ struct report_alarm {
 
 struct store_report {
     struct report_alarm alarm[REPORT_ALARMS];
-    uint64_t alarms; /* raised; those beyond the list's end are only counted */
+    uint64_t alarms;                      /* raised; those beyond the list's end are only counted */
     const struct record_context *context; /* borrowed */
     struct store_hosts hosts;
     struct store_pairs pairs;

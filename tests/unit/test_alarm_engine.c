@@ -487,6 +487,24 @@ static void test_a_restored_alarm_that_is_over(void **state) {
     assert_int_equal(b->told[0].id, was.id);
 }
 
+/* An earlier run's, known only after its successor had raised the same anew. */
+static void test_a_restored_alarm_that_was_replaced(void **state) {
+    struct bench *b = *state;
+    begin(b);
+    refuse(b, 7, 12);
+    window(b);
+    struct alarm was = b->told[0];
+    was.id++;
+    alarm_restore(b->engine, &was);
+    assert_int_equal(b->n, 2);
+    assert_int_equal(b->told[1].status, ALARM_CLEARED);
+    assert_int_equal(b->told[1].id, was.id);
+    assert_int_equal(b->told[1].reason, ALARM_RESTART);
+    assert_int_equal(alarm_counters(b->engine)->active, 1);
+    alarm_restore(b->engine, &b->told[0]); /* the same: nothing to say */
+    assert_int_equal(b->n, 2);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -504,6 +522,7 @@ int main(void) {
         CASE(test_a_flood_of_addresses_is_bounded),
         CASE(test_baselines_are_learned_and_survive),
         CASE(test_a_restored_alarm_that_is_over),
+        CASE(test_a_restored_alarm_that_was_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
