@@ -85,6 +85,8 @@ void store_keeper_up(struct store_redis *s) {
 
 /* ---- status and probes ---- */
 
+/* Only a probe that goes on has a heartbeat: for all others "now" is their last capture time
+ * (design 1.6). */
 static void say_status(struct store_redis *s) {
     char key[REDIS_KEY_TEXT], stats[RECORD_MAX], beat[BASE_TIME_TEXT], expiry[16];
     struct timespec now;
@@ -96,7 +98,12 @@ static void say_status(struct store_redis *s) {
     base_time_format((uint64_t)now.tv_sec * BASE_NS_PER_S + (uint64_t)now.tv_nsec, beat);
     snprintf(expiry, sizeof expiry, "%d", STATUS_MS);
     redis_key_of(key, s->prefix, s->name, "status");
-    say(s, (const char *[]){"HSET", key, "stats", stats, "heartbeat", beat}, 6);
+    if (s->options.live && !s->ending)
+        say(s, (const char *[]){"HSET", key, "stats", stats, "heartbeat", beat}, 6);
+    else
+        say(s, (const char *[]){"HSET", key, "stats", stats}, 4);
+    if (s->ending)
+        say(s, (const char *[]){"HDEL", key, "heartbeat"}, 3);
     say(s, (const char *[]){"PEXPIRE", key, expiry}, 3);
 }
 

@@ -221,6 +221,7 @@ static void greet_with(struct store_link *l, const char *const *word, size_t wor
         p = mempcpy(p, word[i], strlen(word[i]));
         p = mempcpy(p, "\r\n", 2);
     }
+    *p = '\0'; /* see scratch_room in redis_send.c */
     l->greetings += store_link_send(l, command, (size_t)(p - command), on_greeting, NULL);
     explicit_bzero(command, sizeof command);
 }

@@ -34,7 +34,10 @@ const char *store_key(struct store_stream *st, char out[REDIS_KEY_TEXT]) {
 
 /* ---- commands ---- */
 
+/* And one more: hiredis 0.14 looks for the command's name with strchr, so that what it is given is
+ * to end like a text. */
 static bool scratch_room(struct store_redis *s, size_t octets) {
+    octets++;
     if (octets <= s->scratch_room)
         return true;
     char *grown = realloc(s->scratch, octets + octets / 2);
@@ -63,6 +66,7 @@ const char *store_command(struct store_redis *s, const char *const *word, const 
     char *p = put_count(s->scratch, words);
     for (size_t i = 0; i < words; i++)
         p = record_put_bulk(p, word[i], length[i]);
+    *p = '\0';
     *n = (size_t)(p - s->scratch);
     return s->scratch;
 }
@@ -222,6 +226,7 @@ static bool send_batch(struct store_stream *st) {
         for (struct store_chunk *c = st->unsent; c != b->last->next; c = c->next)
             p = mempcpy(p, c->data, c->used);
         b->octets = (uint32_t)octets;
+        *p = '\0';
         sent = store_link_send(&s->link, s->scratch, (size_t)(p - s->scratch), on_appended, b);
     }
     if (!sent) {

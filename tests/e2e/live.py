@@ -454,7 +454,7 @@ def test_errors_are_clear(box):
             ((), 2, "no interface", True),
             (("-i", "eth0", "--filter", "tcp and and"), 2, "--filter", True),
             (("-i", "eth0", "--format", "report"), 2, "--format", True),
-            (("-i", "eth0", "--redis", "redis://x"), 2, "--redis", True)):
+            (("-i", "eth0", "--redis", "rediss://x"), 2, "--redis", True)):
         probe = box.probe(*options, without_net_raw=not kept)
         assert probe.process.wait(END_LIMIT) == status, options
         assert said in probe.errors(), (options, probe.errors())
@@ -471,7 +471,7 @@ def test_errors_are_clear(box):
 def test_closed_descriptors(box):
     """The first socket must not get the number of standard output: records would go out as frames."""
     with box.cable.server:
-        for verb in ("probe -i lo --duration 1", "read --format jsonl pcaps/vlan.pcap", "read --at now pcaps/vlan.pcap"):
+        for verb in ("probe -i lo --duration 1 --redis none", "read --format jsonl pcaps/vlan.pcap", "read --at now pcaps/vlan.pcap"):
             for closed, said in (("<&- >&-", b"cannot"), ("<&- >&- 2>&-", b"")):
                 done = subprocess.run(("sh", "-c", f"exec {box.program} {verb} {closed}"), capture_output=True, cwd=ROOT,
                                       timeout=10, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})

@@ -91,8 +91,10 @@ static void check_lines(struct query_text t) {
                                                     id = {.type = REDIS_REPLY_STRING};
     redisReply *both[2] = {&id, &pairs}, entry = {.type = REDIS_REPLY_ARRAY},
                *entries[1] = {&entry}, page = {.type = REDIS_REPLY_ARRAY};
-    char *copy = strndup(t.s, t.n), *rest = copy, one[] = "1-1";
+    char *copy = malloc(t.n + 1), *rest = copy, one[] = "1-1";
     assert(copy != NULL);
+    memcpy(copy, t.s, t.n);
+    copy[t.n] = '\0';
     id.str = one;
     id.len = 3;
     pairs.element = pair;
