@@ -12,8 +12,22 @@
 #include "spanwatch/config.h"
 
 /* Blanks, and the separators that the walk need not tell apart. */
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' || c == ':';
+}
+
 static const char *skip_blanks(const char *p) {
-    return p + strspn(p, " \t\r\n,:");
+    while (is_blank(*p))
+        p++;
+    return p;
+}
+
+/* A number, true, false, null: up to what may follow one. */
+static const char *skip_word(const char *p) {
+    while (*p != '\0' && !is_blank(*p) && *p != '{' && *p != '}' && *p != '[' && *p != ']' &&
+           *p != '"')
+        p++;
+    return p;
 }
 
 /* `p` stands at a quote; the result stands behind the closing one, or at the NUL. */
@@ -43,7 +57,7 @@ static const char *skip_value(const char *p) {
             depth--;
             p++;
         } else {
-            p += strcspn(p, " \t\r\n,:{}[]\"");
+            p = skip_word(p);
         }
     } while (depth > 0);
     return p;
