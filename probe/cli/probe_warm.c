@@ -18,6 +18,7 @@
 
 enum {
     TIMEOUT_MS = 5000,
+    LATER_S = 60,
     SPOOL_MS = 5000, /* the kernel's ring of packets waits so long at most */
     PAUSE_MS = 5,
     ROLE_SCORE = 224 /* as good as a SYN-ACK: only a SYN says more */
@@ -142,13 +143,14 @@ static uint64_t last_known_ns(struct query *q, const char *name) {
 }
 
 /* As they are after all that is stored: what is later than `last_ns`, which is noted once a second,
- * must not happen again. */
+ * must not happen again. Of a probe that is down the store knows nothing much later. */
 static int ask(struct probe_job *job, struct query *q, uint64_t last_ns, struct restore *r,
                struct base_error *error) {
-    struct query_ask a = {.what = QUERY_CONNECTIONS,
-                          .probe = job->name,
-                          .at = {.kind = QUERY_TIME_MOMENT, .ns = wall_ns()},
-                          .limit = UINT64_MAX};
+    struct query_ask a = {
+        .what = QUERY_CONNECTIONS,
+        .probe = job->name,
+        .at = {.kind = QUERY_TIME_MOMENT, .ns = last_ns + LATER_S * BASE_NS_PER_S},
+        .limit = UINT64_MAX};
     struct query_sink sink = {.begin = find_columns,
                               .row = restore_row,
                               .end = ignore_end,
