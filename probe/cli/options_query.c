@@ -1,6 +1,8 @@
 /*
  * What the options of `query` say (options_query.h), and which of them go with which question.
  */
+#include "spanwatch/alarm.h"
+
 #include "options_query.h"
 
 #include <string.h>
@@ -14,23 +16,6 @@ static const char *const whats[] = {[QUERY_CONNECTIONS] = "connections",
                                     [QUERY_ALARMS] = "alarms",
                                     [QUERY_ACTIVE] = "active"};
 enum { WHATS = sizeof whats / sizeof *whats };
-
-/* The alarms of design 1.3. */
-static const char *const kinds[] = {"syn_flood",          "backlog_full",
-                                    "conn_refused",       "service_unreachable",
-                                    "connect_timeout",    "port_scan",
-                                    "host_scan",          "close_wait_leak",
-                                    "fin_wait2_stuck",    "time_wait_ports",
-                                    "idle_dead_peer",     "idle_long",
-                                    "retrans_storm",      "zero_window_stall",
-                                    "abort_storm",        "handshake_latency",
-                                    "app_latency",        "churn",
-                                    "client_drop",        "client_silent",
-                                    "mass_close",         "rst_injection",
-                                    "syn_in_established", "mirror_one_sided",
-                                    "mirror_duplicates",  "capture_drop",
-                                    "capture_silent",     "sink_lag",
-                                    "table_pressure"};
 
 /* One of `n` words, told with all of them when it is none. */
 static int take_word(const char *option, const char *value, const char *const *words, size_t n,
@@ -215,10 +200,13 @@ int cli_take_query_format(struct cli_options *o, const char *value, struct base_
 }
 
 int cli_take_kind(struct cli_options *o, const char *value, struct base_error *error) {
+    const char *names[ALARM_KINDS];
     size_t which;
-    if (take_word("--kind", value, kinds, sizeof kinds / sizeof *kinds, &which, error) != 0)
+    for (int kind = 0; kind < ALARM_KINDS; kind++)
+        names[kind] = alarm_kind_name((enum alarm_kind)kind);
+    if (take_word("--kind", value, names, ALARM_KINDS, &which, error) != 0)
         return -1;
-    o->ask.filter.kind = kinds[which];
+    o->ask.filter.kind = names[which];
     return 0;
 }
 
