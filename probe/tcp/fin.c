@@ -4,6 +4,15 @@
  */
 #include "machine.h"
 
+/* A FIN sent before the peer's could arrive, which is on its way: FIN_WAIT_1 first, then CLOSING
+ * (RFC 9293 section 3.6, case 3). */
+static void cross(struct machine *m, unsigned side) {
+    bool assumed = m->c->end[side].state == TCP_CLOSE_WAIT;
+    machine_sends(m, side, TCP_EVENT_FIN_CROSSING);
+    if (assumed)
+        machine_receives(m, side, TCP_EVENT_FIN);
+}
+
 /* The peer's FIN was not seen, but one octet at the end of what it sent was acknowledged, or
  * skipped by itself. */
 void machine_guess_fin(struct machine *m, unsigned side, uint32_t fin) {
@@ -19,7 +28,12 @@ void machine_guess_fin(struct machine *m, unsigned side, uint32_t fin) {
      * FIN sent after the peer's had come would have done so. */
     bool crossing =
         m->from == side && machine_is(e, TCP_FIN_TAKEN) && !machine_is(e, TCP_FIN_PROVEN);
-    machine_infer_sends(m, side, crossing ? TCP_EVENT_FIN_CROSSING : TCP_EVENT_FIN);
+    m->inferred = machine_reason(m, side);
+    if (crossing)
+        cross(m, side);
+    else
+        machine_sends(m, side, TCP_EVENT_FIN);
+    m->inferred = TCP_PROVEN;
     bool proven = m->from != side && !tcp_before(m->s->ack, fin);
     m->c->end[!side].flags |= proven ? TCP_FIN_TAKEN | TCP_FIN_PROVEN : TCP_FIN_TAKEN;
     machine_infer_receives(m, !side, TCP_EVENT_FIN);
@@ -108,7 +122,10 @@ void machine_send_fin(struct machine *m) {
     me->flags |= TCP_FIN_SENT;
     d->fin = fin;
     bool crossing = machine_is(me, TCP_FIN_TAKEN) && !machine_is(me, TCP_FIN_PROVEN);
-    machine_sends(m, m->from, crossing ? TCP_EVENT_FIN_CROSSING : TCP_EVENT_FIN);
+    if (crossing)
+        cross(m, m->from);
+    else
+        machine_sends(m, m->from, TCP_EVENT_FIN);
     machine_first_try(m, m->from, TCP_TRY_FIN);
 }
 

@@ -159,6 +159,19 @@ static void syn_ack_known(struct machine *m) {
         machine_receives(m, !m->from, TCP_EVENT_SYN_ACK);
 }
 
+/* A SYN-ACK with another ISN: the client's ACK will say which of the two counts. The server may
+ * have forgotten the first request and taken the repeated SYN for a new one (Linux, once its
+ * retries are over): it has as long again. */
+static void other_syn_ack(struct machine *m) {
+    struct tcp_detail *d = &m->c->detail[m->from];
+    if (d->other && d->other_isn == m->s->seq)
+        machine_try_again(m, m->from, TCP_TRY_SYN_ACK);
+    else
+        machine_first_try(m, m->from, TCP_TRY_SYN_ACK);
+    d->other_isn = m->s->seq;
+    d->other = 1;
+}
+
 static void syn_ack_first(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
     note_isn(m);
@@ -191,8 +204,7 @@ void machine_syn_ack(struct machine *m) {
     } else if (machine_is(me, TCP_SYN_SEEN) && d->isn == m->s->seq) {
         syn_ack_known(m);
     } else if (machine_is(me, TCP_SYN_SEEN) && me->state == TCP_SYN_RECEIVED) {
-        d->other_isn = m->s->seq; /* the ACK will say which of the two counts */
-        d->other = 1;
+        other_syn_ack(m);
     } else if (machine_is(me, TCP_SEEN) && me->state != TCP_CLOSED) {
         m->v->facts |= TCP_FACT_STRAY;
     } else {

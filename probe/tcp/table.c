@@ -96,7 +96,7 @@ const struct tcp_cell tcp_sends[TCP_EVENTS][TCP_STATES] = {
     },
     [TCP_EVENT_FIN_CROSSING] = {
         [TCP_ESTABLISHED]  = GO(FIN_WAIT_1, "active close"),
-        [TCP_CLOSE_WAIT]   = GO(CLOSING,    "it was in FIN_WAIT_1 when it sent this; the peer's FIN follows (3.6, case 3)"),
+        [TCP_CLOSE_WAIT]   = GO(FIN_WAIT_1, "the peer's FIN had not come when it sent this; it follows (3.6, case 3)"),
     },
     [TCP_EVENT_FIN_AGAIN] = {
         [TCP_FIN_WAIT_1]   = KEEP("retransmission"),

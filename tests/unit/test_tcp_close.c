@@ -48,7 +48,7 @@ static void half_close_by_the_server(void **state) {
 static void fins_repeated_at_once(void **state) {
     (void)state;
     NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
-                  {"1.002 s>c FA 5001 1001", "CLOSING/CLOSING fin"},
+                  {"1.002 s>c FA 5001 1001", "FIN_WAIT_1/FIN_WAIT_1 ack, CLOSING/CLOSING fin"},
                   {"1.011 c>s A 1002 5002", "CLOSING/TIME_WAIT ack"},
                   {"1.012 s>c A 5002 1002", "TIME_WAIT/TIME_WAIT ack"},
                   {"1.25 c>s FA 1001 5002", "CLOSING/TIME_WAIT fin"},
@@ -62,7 +62,7 @@ static void fins_repeated_at_once(void **state) {
 static void fin_missed_that_crossed(void **state) {
     (void)state;
     NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
-                  {"1.01 s>c A 5002 1002", "FIN_WAIT_2/CLOSING ack inferred=gap, "
+                  {"1.01 s>c A 5002 1002", "FIN_WAIT_2/FIN_WAIT_1 ack inferred=gap, "
                                            "TIME_WAIT/CLOSING ack inferred=gap"},
                   {"1.02 c>s A 1002 5002", "TIME_WAIT/TIME_WAIT ack"});
 }
@@ -70,7 +70,7 @@ static void fin_missed_that_crossed(void **state) {
 static void simultaneous_close(void **state) {
     (void)state;
     NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
-                  {"1.002 s>c FA 5001 1001", "CLOSING/CLOSING fin"},
+                  {"1.002 s>c FA 5001 1001", "FIN_WAIT_1/FIN_WAIT_1 ack, CLOSING/CLOSING fin"},
                   {"1.011 c>s A 1002 5002", "CLOSING/TIME_WAIT ack"},
                   {"1.012 s>c A 5002 1002", "TIME_WAIT/TIME_WAIT ack"},
                   {"90 tick",

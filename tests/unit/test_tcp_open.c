@@ -257,6 +257,22 @@ static void second_syn_ack_not_chosen(void **state) {
                   {"0.03 s>c FA 5001 1001", "CLOSE_WAIT/FIN_WAIT_1 fin"});
 }
 
+/* The server has forgotten the request, takes the repeated SYN for another one, and repeats its
+ * answer to that as often as it did the first. */
+static void second_syn_ack_repeated(void **state) {
+    (void)state;
+    NOTATION_CASE({"0 c>s S 1000", "SYN_SENT/CLOSED syn"},
+                  {"0.01 s>c SA 5000 1001", "ESTABLISHED/SYN_RECEIVED syn_ack"},
+                  {"1.02 c>s S 1000", "SYN_SENT/SYN_RECEIVED syn"},
+                  {"1.03 s>c SA 7000 1001", "SYN_SENT/SYN_RECEIVED"},
+                  {"2.05 s>c SA 7000 1001", "SYN_SENT/SYN_RECEIVED"},
+                  {"3.06 c>s S 1000", "SYN_SENT/SYN_RECEIVED"},
+                  {"4.05 s>c SA 7000 1001", "SYN_SENT/SYN_RECEIVED"},
+                  {"9 tick", "@7.4675 CLOSED/SYN_RECEIVED timeout:syn_sent inferred=timer, "
+                             "@8.375 CLOSED/CLOSED timeout:syn_received inferred=timer, "
+                             "@8.375 end:timeout"});
+}
+
 static void syn_ack_of_something_never_sent(void **state) {
     (void)state;
     NOTATION_CASE({"0 c>s S 1000", "SYN_SENT/CLOSED syn"},
@@ -344,6 +360,7 @@ int main(void) {
         cmocka_unit_test(syn_ack_given_up),
         cmocka_unit_test(second_syn_ack_with_another_isn),
         cmocka_unit_test(second_syn_ack_not_chosen),
+        cmocka_unit_test(second_syn_ack_repeated),
         cmocka_unit_test(syn_ack_of_something_never_sent),
         cmocka_unit_test(icmp_unreachable),
         cmocka_unit_test(icmp_that_ends_nothing),

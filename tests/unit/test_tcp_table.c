@@ -38,7 +38,7 @@ static const struct row sends[] = {
     {TCP_EVENT_ACK_OF_FIN,     "== .. .. CW CW CG TW == == == =="},
     {TCP_EVENT_ACK_BEFORE_FIN, "== .. == == == == == ES F1 F1 F2"},
     {TCP_EVENT_FIN,            "== .. .. F1 F1 == == LA == == =="},
-    {TCP_EVENT_FIN_CROSSING,   ".. .. .. .. F1 .. .. CG .. .. .."},
+    {TCP_EVENT_FIN_CROSSING,   ".. .. .. .. F1 .. .. F1 .. .. .."},
     {TCP_EVENT_FIN_AGAIN,      "LA .. .. .. .. == F1 .. == == CG"},
     {TCP_EVENT_FIN_UNSENT,     "CW .. .. .. .. ES ES .. CW CW CW"},
     {TCP_EVENT_ALIVE,          "F2 .. .. .. .. .. .. .. .. .. .."},
@@ -192,7 +192,7 @@ static struct fin_law fin_law_of(enum tcp_event e, bool sender) {
     case TCP_EVENT_ACK_BEFORE_FIN:
         return (struct fin_law){-1, 0};
     case TCP_EVENT_FIN_CROSSING:
-        return (struct fin_law){1, -1};
+        return (struct fin_law){1, 0};
     default:
         return (struct fin_law){-1, -1};
     }
