@@ -25,9 +25,12 @@ void machine_guess_fin(struct machine *m, unsigned side, uint32_t fin) {
                                                         the other FIN, most likely */
         machine_infer_receives(m, !side, TCP_EVENT_ACK_OF_FIN);
     /* It speaks from behind its FIN, and acknowledges the peer's for the first time, if at all: a
-     * FIN sent after the peer's had come would have done so. */
-    bool crossing =
-        m->from == side && machine_is(e, TCP_FIN_TAKEN) && !machine_is(e, TCP_FIN_PROVEN);
+     * FIN sent after the peer's had come would have done so. Unless that was missed with it: then
+     * the peer has had to repeat its own. */
+    const struct tcp_detail *pd = &m->c->detail[!side];
+    bool repeated = pd->trying == TCP_TRY_FIN && pd->tries > 0;
+    bool crossing = m->from == side && machine_is(e, TCP_FIN_TAKEN) &&
+                    !machine_is(e, TCP_FIN_PROVEN) && !repeated;
     m->inferred = machine_reason(m, side);
     if (crossing)
         cross(m, side);

@@ -67,6 +67,16 @@ static void fin_missed_that_crossed(void **state) {
                   {"1.02 c>s A 1002 5002", "TIME_WAIT/TIME_WAIT ack"});
 }
 
+/* The FIN that was missed bore the ACK of the peer's, which had to repeat its own: no crossing. */
+static void fin_missed_with_its_ack(void **state) {
+    (void)state;
+    NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
+                  {"1.25 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT"},
+                  {"1.26 s>c A 5002 1002", "FIN_WAIT_2/LAST_ACK ack inferred=gap, "
+                                           "TIME_WAIT/LAST_ACK ack inferred=gap"},
+                  {"1.27 c>s A 1002 5002", "TIME_WAIT/CLOSED ack"});
+}
+
 static void simultaneous_close(void **state) {
     (void)state;
     NOTATION_CASE(HANDSHAKE, {"1 c>s FA 1001 5001", "FIN_WAIT_1/CLOSE_WAIT fin"},
@@ -320,6 +330,7 @@ int main(void) {
         cmocka_unit_test(half_close_by_the_server),
         cmocka_unit_test(fins_repeated_at_once),
         cmocka_unit_test(fin_missed_that_crossed),
+        cmocka_unit_test(fin_missed_with_its_ack),
         cmocka_unit_test(simultaneous_close),
         cmocka_unit_test(fin_behind_a_hole),
         cmocka_unit_test(fin_retransmitted_in_vain),
