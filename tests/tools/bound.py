@@ -114,9 +114,10 @@ def counted(yard, folder, packets):
 
 
 def ours(program, yard, capture):
+    """Our transitions, as the yardstick reads them."""
     with tempfile.NamedTemporaryFile() as out:
         subprocess.run([program, "read", capture, "--format", "jsonl", "--records", "transitions"], stdout=out, check=True)
-        return yard["compare"].Probe(out.name).time
+        return yard["compare"].Probe(out.name)
 
 
 def samples(program, yard, folder):
@@ -128,7 +129,7 @@ def samples(program, yard, folder):
         flows[yard["ktlib"].flow_key(p.src, p.dst)].append(p)
     histories = {key: History(found) for key, found in flows.items()}
     truth, spans = counted(yard, folder, packets)
-    said = ours(program, yard, capture)
+    said = ours(program, yard, capture).time
     for (host, local, remote), first, last, state in spans:
         history = histories.get(yard["ktlib"].flow_key(local, remote))
         if history is None:
@@ -180,6 +181,15 @@ def measure(program, yard, folders):
     return {"all": share(classes.values()), "doubtful": share(doubtful), "lone": share(lone), "pairs": pairs}
 
 
+def yardstick():
+    """Its modules."""
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, YARDSTICK)
+    import compare
+    import ktlib
+    return {"compare": compare, "ktlib": ktlib}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spanwatch", required=True)
@@ -189,11 +199,7 @@ def main():
     if not os.path.isdir(YARDSTICK):
         print("bound: skipped: there is no ../shared/kernel-truth beside the repository")
         return 77
-    sys.dont_write_bytecode = True
-    sys.path.insert(0, YARDSTICK)
-    import compare
-    import ktlib
-    yard = {"compare": compare, "ktlib": ktlib}
+    yard = yardstick()
     print(f"{'family':20} {'recordings':>10} | {'samples':>8} {'ours %':>8} {'bound %':>8} | {'doubtful':>8} {'ours %':>8} {'bound %':>8} | "
           f"{'lone':>6} {'ours %':>8}  lost to the best observer")
     for family in args.families or sorted(os.listdir(args.recordings)):

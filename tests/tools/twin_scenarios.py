@@ -20,12 +20,15 @@ YARDSTICK = os.path.normpath(os.path.join(HERE, "..", "..", "..", "shared", "ker
 FAMILIES = {
     "accept_backlog": [("accept_backlog", {})],
     "blind_close": [("blind_close", {}), ("blind_close_any", {})],
-    "blind_handshake": [("blind_handshake", {}), ("orderly_handshake", {})],
+    "blind_handshake": [("blind_handshake", {}), ("orderly_handshake", {}), ("healed_handshake", {}), ("synrecv_held", {})],
     "close_wait_leak": [("close_wait_leak", {}), ("close_wait_leak", {"tcp_fin_timeout": 60})],
     "fin_lost": [("fin_lost", {})],
     "fin_wait2_owner": [("fin_wait2_owner", {}), ("fin_wait2_owner", {"tcp_fin_timeout": 60}), ("fin_wait2_kept", {})],
+    "forged": [("forged", {}), ("aborted", {})],
     "keepalive_fail": [("keepalive_fail", {}), ("idle", {})],
     "midstream": [("midstream", {}), ("midstream_open", {})],
+    "mix_lossy": [("mix_lossy", {})],
+    "syncookies": [("syncookies", {}), ("synrecv_held", {})],
     "synrecv_held": [("synrecv_held", {}), ("syn_blackhole", {"tcp_syn_retries": 4})],
     "zero_window_close": [("zero_window_close", {}), ("zero_window_open", {})],
 }
@@ -35,7 +38,8 @@ def register(scenarios):
     """Add this file's scripts to the yardstick's."""
     scenario, each, sleep = scenarios.scenario, scenarios.each, scenarios.sleep
 
-    @scenario(24, "blind_close with outages of any length: half of those that have lasted so long last twice as long", netem={"delay": 0.02})
+    # So many that as many repetitions arrive as are lost, those of blind_close itself included, up to its fifth.
+    @scenario(192, "blind_close with outages of any length: half of those that have lasted so long last twice as long", netem={"delay": 0.02})
     async def blind_close_any(env):
         async def one(i):
             f = await env.pair(env.fam(i))
@@ -87,6 +91,38 @@ def register(scenarios):
             f.s.close()
         await each(env.size, one)
         await sleep(4)
+
+    @scenario(8, "handshakes that a repeated SYN-ACK heals, followed by silence", wire=True)
+    async def healed_handshake(env):
+        async def one(i):
+            await sleep(env.r(i).uniform(0, 0.5))
+            fam = env.fam(i)
+            lst = env.listener("server", fam)
+            c = env.bound("client", fam)
+            port = c.getsockname()[1]
+            env.rule(dir="c2s", clear=scenarios.SYN, cport=port, fam=fam, stage="post", **{"for": [0.5, 2.2][i // 2 % 2]})
+            accepted = scenarios.asyncio.ensure_future(lst.take(port))
+            await env.connect(c, "server", fam, lst.port)
+            s = await accepted
+            await sleep(11)
+            c.close()
+            await env.recv(s)
+            s.close()
+        await each(env.size, one)
+        await sleep(1)
+
+    @scenario(6, "connections aborted by the client, after octets that are lost before the tap or beyond it: as with a forged RST", wire=True)
+    async def aborted(env):
+        async def one(i):
+            await sleep(env.r(i).uniform(0, 0.5))
+            f = await env.pair(env.fam(i))
+            await env.chat(f, 1, 0.5)
+            env.rule(dir="c2s", stage="post", cport=f.wport(), fam=f.fam, payload=True, count=1)
+            await env.send(f.c, 200)
+            await sleep(0.02)
+            env.abort(f.c)
+            await sleep(2)
+        await each(env.size, one)
 
     @scenario(8, "connections that fall silent and stay", wire=True)
     async def idle(env):
