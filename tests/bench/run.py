@@ -34,6 +34,10 @@ CAPTURES = {
     "million5": ("million", 5_000_000, 25_000_000),
     "synflood": ("synflood", 1_000_000, None),
 }
+# How a connection of the generator may stand in its record: its end, and the states of client and server at the end (or at the capture's).
+OPEN, HALF_OPEN = ("open", "ESTABLISHED", "ESTABLISHED"), ("open", "SYN_SENT", "CLOSED")
+ENDS = {"fin": [("fin", "TIME_WAIT", "CLOSED"), ("fin", "CLOSED", "TIME_WAIT"), ("fin", "CLOSED", "CLOSED")], "rst": [("rst", "CLOSED", "CLOSED")],
+        "refused": [("refused", "CLOSED", "CLOSED")], "open": [OPEN], "half_open": [HALF_OPEN]}
 PEER_MEMORY = 6 << 30  # bytes of address space; some peers keep every packet
 
 
@@ -107,7 +111,7 @@ def read_stats(args, path):
 
 
 def read_records(args, path):
-    """What `read` wrote, counted: transitions, connections, and connections by end."""
+    """What `read` wrote, counted: records by type, and connections by end and states."""
     command = [args.spanwatch, "read", "--format", "jsonl", "--linger", "120", path]
     types, ends = Counter(), Counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -115,7 +119,7 @@ def read_records(args, path):
             record = json.loads(line)
             types[record["type"]] += 1
             if record["type"] == "connection":
-                ends[record["end"]] += 1
+                ends[record["end"], record["client_state"], record["server_state"]] += 1
     if process.returncode != 0:
         raise SystemExit(f"run.py: {' '.join(command)}: exit status {process.returncode}")
     return types, ends
@@ -132,10 +136,10 @@ def record_differences(truth, types, ends):
     if "transitions" in truth:
         wanted["transition"] = truth["transitions"]
     bad = [f"{k} records {types[k]} instead of {v}" for k, v in wanted.items() if types[k] != v]
-    written = truth["ends"]
-    expected = {"fin": written["fin"], "rst": written["rst"], "refused": written["refused"],
-                "open": written["open"] + written["half_open"]}
-    return bad + [f"end {k}: {ends[k]} instead of {v}" for k, v in expected.items() if ends[k] != v]
+    found = {kind: sum(ends[e] for e in allowed) for kind, allowed in ENDS.items()}
+    bad += [f"end {kind}: {found[kind]} instead of {n}" for kind, n in truth["ends"].items() if found[kind] != n]
+    legal = {e for allowed in ENDS.values() for e in allowed}
+    return bad + [f"end {'/'.join(e)}: {n} that nobody wrote" for e, n in ends.items() if e not in legal]
 
 
 def check(args, name, path, truth):
