@@ -82,6 +82,14 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
  * and including it fire. */
 void flow_advance(struct flow_tracker *t, uint64_t now_ns);
 
+/*
+ * Would a packet stamped ts_ns, were it next, be taken at that time? False: it would be given the
+ * current time, as its leap is not believed yet (design 1.3). When it makes a leap believed, what
+ * the leap's first packets began counts from behind the leap at once: so time can then be ended by
+ * flow_advance at a moment inside it, with the timers as flow_batch would find them.
+ */
+bool flow_foresee(struct flow_tracker *t, uint64_t ts_ns);
+
 /* The tracker's clock: 0 before the first packet. */
 uint64_t flow_now(const struct flow_tracker *t);
 

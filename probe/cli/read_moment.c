@@ -10,29 +10,15 @@
 
 #include "read.h"
 
-enum { HOUR_S = 3600, WITNESSES = 3 };
-
-/* Whether packets beyond TIME would move the clock there. Design 1.3: a leap of more than an hour
- * is believed at the third packet in a row that agrees; those before it take the current time, so
- * that they belong to the moment. */
 struct cut {
-    uint64_t at_ns, leap_ns;
-    unsigned leaps; /* in a row */
-    bool fed;       /* a packet belonged to the moment */
+    uint64_t at_ns;
+    bool fed; /* a packet belonged to the moment */
 };
 
-static bool is_beyond(struct cut *cut, uint64_t now_ns, uint64_t ts_ns) {
-    const uint64_t hour_ns = HOUR_S * BASE_NS_PER_S;
-    if (ts_ns <= cut->at_ns) {
-        cut->leaps = 0;
-        return false;
-    }
-    if (!cut->fed || now_ns > cut->at_ns || ts_ns - now_ns <= hour_ns)
-        return true;
-    uint64_t apart = ts_ns > cut->leap_ns ? ts_ns - cut->leap_ns : cut->leap_ns - ts_ns;
-    cut->leaps = cut->leaps > 0 && apart <= hour_ns ? cut->leaps + 1 : 1;
-    cut->leap_ns = ts_ns;
-    return cut->leaps >= WITNESSES;
+/* Packets beyond TIME end it where they move the clock; those of a leap that is not believed yet
+ * take the current time, so that they belong to the moment. */
+static bool is_beyond(struct flow_tracker *t, const struct cut *cut, uint64_t ts_ns) {
+    return ts_ns > cut->at_ns && (!cut->fed || flow_foresee(t, ts_ns));
 }
 
 static void feed(struct read_pipe *p, struct cut *cut, size_t from, size_t to) {
@@ -48,11 +34,11 @@ static bool feed_until(struct read_pipe *p, struct cut *cut) {
     while ((n = read_pipe_next(p)) > 0) {
         size_t from = 0;
         for (size_t i = 0; i < n; i++) {
-            if (p->path.segment[i].ts_ns <= cut->at_ns && cut->leaps == 0)
+            if (p->path.segment[i].ts_ns <= cut->at_ns)
                 continue;
-            feed(p, cut, from, i); /* near the cut packets go one by one, since the clock decides */
+            feed(p, cut, from, i); /* what comes before it, since the clock decides */
             from = i;
-            if (is_beyond(cut, flow_now(p->path.tracker), p->path.segment[i].ts_ns))
+            if (is_beyond(p->path.tracker, cut, p->path.segment[i].ts_ns))
                 return true;
         }
         feed(p, cut, from, n);

@@ -78,9 +78,12 @@ static void shift_witnesses(struct flow_tracker *t, uint64_t by_ns) {
     }
 }
 
+static bool leap_agrees(const struct flow_tracker *t, uint64_t ts_ns) {
+    return t->leap_seen > 0 && ts_ns + LEAP_NS > t->leap_ns && ts_ns < t->leap_ns + LEAP_NS;
+}
+
 static bool leap_believed(struct flow_tracker *t, uint64_t ts_ns) {
-    bool agrees = t->leap_seen > 0 && ts_ns + LEAP_NS > t->leap_ns && ts_ns < t->leap_ns + LEAP_NS;
-    if (!agrees)
+    if (!leap_agrees(t, ts_ns))
         t->leap_seen = 0;
     t->leap_ns = ts_ns;
     if (++t->leap_seen == LEAP_WITNESSES) {
@@ -89,6 +92,15 @@ static bool leap_believed(struct flow_tracker *t, uint64_t ts_ns) {
     }
     t->leap_flow[t->leap_seen - 1] = FLOW_NONE;
     return false;
+}
+
+bool flow_foresee(struct flow_tracker *t, uint64_t ts_ns) {
+    if (t->now_ns == 0 || ts_ns < t->now_ns || ts_ns - t->now_ns <= LEAP_NS)
+        return true;
+    if (t->leap_seen + 1 < LEAP_WITNESSES || !leap_agrees(t, ts_ns))
+        return false;
+    shift_witnesses(t, ts_ns - t->now_ns);
+    return true;
 }
 
 /* The time of a packet by the tracker's clock: only forward, and leaps need three witnesses

@@ -319,6 +319,15 @@ class Cli(unittest.TestCase):
         rows = self.lines("--at", str(START + 4), capture)
         self.assertEqual([row["client"] for row in rows], ["10.0.0.1:40000", "10.0.0.3:40001"])
 
+    def test_at_inside_a_leap(self):
+        """The first two packets of the next day count from the day before, their timers from the next: no moment between them sees one run out."""
+        end, other = ("10.0.0.4", 40002), 86400
+        day = [(other, tcp(end, SERVER, SYN, 1)), (other + 1, tcp(SERVER, end, SYN_ACK, 1, 2)), (other + 3, tcp(end, SERVER, ACK, 2, 2))]
+        capture = self.file("day.pcap", pcap(HANDSHAKE + day))
+        for seconds in 1, 600, other // 2, other, other + 2:
+            rows = [(r["client"], r["client_state"], r["server_state"]) for r in self.lines("--at", str(START + seconds), capture)]
+            self.assertEqual(rows, [("10.0.0.1:40000", "ESTABLISHED", "ESTABLISHED"), ("10.0.0.4:40002", "ESTABLISHED", "SYN_RECEIVED")], seconds)
+
     def test_at_on_standard_input(self):
         with open(self.capture, "rb") as f:
             self.assertEqual(len(self.lines("--at=now", "-", stdin=f)), 2)
