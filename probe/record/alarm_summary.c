@@ -163,95 +163,127 @@ static void say_tap(struct words *w, const struct alarm *a) {
     }
 }
 
-static void say_what(struct words *w, const struct alarm *a) {
+/* Connections that do not come about. False: of another family. */
+static bool say_opening(struct words *w, const struct alarm *a) {
     const struct alarm_detail *d = &a->detail;
     switch (a->kind) {
     case ALARM_SYN_FLOOD:
         say_flood(w, a);
-        return;
+        return true;
     case ALARM_BACKLOG_FULL:
         say(w,
             "%.0f of %.0f attempts got no answer to their SYN, while %.0f others were served: "
             "its queue of new connections is full",
             d->count, d->total, d->rate);
-        return;
+        return true;
     case ALARM_CONN_REFUSED:
         say(w, "refuses connections: %.0f of %.0f attempts in 10 s", d->count, d->total);
-        return;
+        return true;
     case ALARM_SERVICE_UNREACHABLE:
         say(w, "answers nobody: %.0f attempts in vain", d->count);
         if (d->rate > 0)
             say(w, ", refused by ICMP");
-        return;
+        return true;
     case ALARM_CONNECT_TIMEOUT:
         say(w, "%.0f attempts to connect timed out within a minute", a->value);
-        return;
+        return true;
     case ALARM_PORT_SCAN:
     case ALARM_HOST_SCAN:
         say_scan(w, a);
-        return;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Connections that stay, and hold something. False: of another family. */
+static bool say_waiting(struct words *w, const struct alarm *a) {
+    const struct alarm_detail *d = &a->detail;
+    switch (a->kind) {
     case ALARM_CLOSE_WAIT_LEAK:
         say_leak(w, a);
-        return;
+        return true;
     case ALARM_FIN_WAIT2_STUCK:
         say_stuck(w, a);
-        return;
+        return true;
     case ALARM_TIME_WAIT_PORTS:
         say_ports(w, a);
-        return;
+        return true;
     case ALARM_IDLE_DEAD_PEER:
         say(w, "%.0f connections repeat themselves without any answer", a->value);
         if (isfinite(d->age_s)) {
             say(w, ", for up to ");
             say_span(w, d->age_s);
         }
-        return;
+        return true;
     case ALARM_IDLE_LONG:
         say(w, "%.0f connections are silent for longer than ", a->value);
         say_span(w, d->total);
-        return;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Connections that fare badly. False: of another family. */
+static bool say_trouble(struct words *w, const struct alarm *a) {
+    const struct alarm_detail *d = &a->detail;
+    switch (a->kind) {
     case ALARM_RETRANS_STORM:
         say(w, "%.1f %% of %.0f segments that the %s sent within 10 s were sent again", a->value,
             d->total, d->side == EVENT_CLIENT ? "client" : "server");
-        return;
+        return true;
     case ALARM_ZERO_WINDOW_STALL:
         say(w, "does not read: %.0f connections have their window closed, for up to ", a->value);
         say_span(w, d->age_s);
-        return;
+        return true;
     case ALARM_ABORT_STORM:
         say(w, "%.0f of %.0f connections that ended within a minute were aborted by the %s",
             d->count, d->total, d->side == EVENT_CLIENT ? "client" : "server");
-        return;
+        return true;
     case ALARM_HANDSHAKE_LATENCY:
     case ALARM_APP_LATENCY:
         say_latency(w, a);
-        return;
-    case ALARM_CHURN:
-        say(w, "opens %.3g connections a second and closes them at once, usually %.2g", a->value,
-            a->baseline);
-        return;
-    case ALARM_CLIENT_DROP:
-        say(w, "%.0f clients are connected, usually %.0f", a->value, a->baseline);
-        return;
-    case ALARM_CLIENT_SILENT:
-        say(w, "was not seen for ");
-        say_span(w, a->value);
-        return;
-    case ALARM_MASS_CLOSE:
-        say_mass_close(w, a);
-        return;
+        return true;
     case ALARM_RST_INJECTION:
         say(w, "%.0f RSTs within a minute that their senders cannot have meant", a->value);
-        return;
+        return true;
     case ALARM_SYN_IN_ESTABLISHED:
         say(w,
             "%.0f SYNs within a minute on connections that are open: it crashed, or its address "
             "is forged",
             a->value);
-        return;
+        return true;
     default:
-        say_tap(w, a);
+        return false;
     }
+}
+
+/* What clients do, against what is usual. False: of another family. */
+static bool say_clients(struct words *w, const struct alarm *a) {
+    switch (a->kind) {
+    case ALARM_CHURN:
+        say(w, "opens %.3g connections a second and closes them at once, usually %.2g", a->value,
+            a->baseline);
+        return true;
+    case ALARM_CLIENT_DROP:
+        say(w, "%.0f clients are connected, usually %.0f", a->value, a->baseline);
+        return true;
+    case ALARM_CLIENT_SILENT:
+        say(w, "was not seen for ");
+        say_span(w, a->value);
+        return true;
+    case ALARM_MASS_CLOSE:
+        say_mass_close(w, a);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void say_what(struct words *w, const struct alarm *a) {
+    if (!say_opening(w, a) && !say_waiting(w, a) && !say_trouble(w, a) && !say_clients(w, a))
+        say_tap(w, a);
 }
 
 static void say_when(struct words *w, const struct alarm *a) {
