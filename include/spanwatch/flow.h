@@ -24,7 +24,7 @@ struct flow_timers {
     uint32_t tcp_keepalive_time;      /* 7200 */
     uint32_t tcp_keepalive_intvl;     /* 75 */
     uint32_t tcp_keepalive_probes;    /* 9 */
-    uint32_t time_wait;               /* 60 */
+    uint32_t time_wait;               /* 61: Linux's 60, and its timer wheel */
 };
 
 /* Timers of some hosts only; the longest matching prefix wins, whole set at once. */

@@ -42,7 +42,7 @@ static const struct cli_key keys[] = {
           "from one unanswered keepalive probe to the next"),
     TIMER(tcp_keepalive_probes, 1, 255, 9, "",
           "unanswered keepalive probes before the peer counts as dead"),
-    TIMER(time_wait, 1, WEEK_S, 60, "s", "how long TIME_WAIT lasts"),
+    TIMER(time_wait, 1, WEEK_S, 61, "s", "how long TIME_WAIT lasts; Linux rounds its 60 up to 62"),
     {"tracker.max_flows", CLI_KEY_NUMBER, 16, 1u << 27, 8000000, NULL, NULL, "",
      offsetof(struct cli_config, max_flows),
      "connections held at once; at the cap the least telling make room"},

@@ -357,7 +357,7 @@ class Cli(unittest.TestCase):
                          "--set", "store.prefix=other")
         self.assertIn("10.0.0.0/8: tcp_fin_timeout 5 s\n", text)
         self.assertRegex(text, r"(?m)^  store\.prefix +other$")
-        self.assertRegex(text, r"(?m)^  tracker\.time_wait +60 s \(default\)$")
+        self.assertRegex(text, r"(?m)^  tracker\.time_wait +61 s \(default\)$")
         self.good("check", "--config", self.file("h.json", ""))
 
     def test_shipped_files(self):

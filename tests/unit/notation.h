@@ -205,6 +205,7 @@ static void notation_feed(struct notation *n, const char *line) {
 
 static void notation_start(struct notation *n, const struct flow_config *config) {
     struct flow_config defaults = {.timers = flow_timers_default(), .hash_seed = {1, 2}};
+    defaults.timers.time_wait = 60; /* round, for reading */
     memset(n, 0, sizeof *n);
     n->tracker = flow_new(config ? config : &defaults, notation_take, n);
     assert_non_null(n->tracker);
