@@ -7,11 +7,6 @@
  * GAPS_RATIO are missing. */
 enum { GAPS_TELL = 3, GAPS_RATIO = 500 };
 
-/*
- * TIME_WAIT: Linux's timer wheel rounds TCP_TIMEWAIT_LEN, 60 s, up to a tick of the level that it
- * falls into (kernel/time/timer.c, calc_index): 2.05 s apart with HZ=250, so that it ends
- * after 60.0 to 62.05 s, and nothing on the wire tells when. The mean misses by least.
- */
 struct flow_timers flow_timers_default(void) {
     return (struct flow_timers){.tcp_fin_timeout = 60,
                                 .tcp_syn_retries = 6,
@@ -23,6 +18,11 @@ struct flow_timers flow_timers_default(void) {
                                 .tcp_keepalive_time = 7200,
                                 .tcp_keepalive_intvl = 75,
                                 .tcp_keepalive_probes = 9,
+                                /* Linux's timer wheel rounds TCP_TIMEWAIT_LEN, 60 s, up to a tick
+                                 * of the level that it falls into (kernel/time/timer.c,
+                                 * calc_index): 2.05 s apart with HZ=250, so that TIME_WAIT ends
+                                 * after 60.0 to 62.05 s, and nothing on the wire tells when. The
+                                 * mean misses by least. */
                                 .time_wait = 61};
 }
 
