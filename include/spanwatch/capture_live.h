@@ -2,10 +2,9 @@
  * capture_live: packets of interfaces, as they arrive (libpcap, TPACKET_V3).
  *
  * A struct capture_live is what one worker reads: one socket and kernel ring for each interface.
- * With several workers the kernel shares out each interface's packets by a hash of the outermost
- * addresses and ports (PACKET_FANOUT), both directions of a connection to the same worker. An ICMP
- * error, and the inner connections of a tunnel whose two directions differ outside, may come to
- * another worker than their flow.
+ * With several workers the kernel shares out each interface's packets by the rule of
+ * capture_share.h (PACKET_FANOUT), all of a connection to the same worker, on every interface and
+ * after it has come back.
  *
  * libpcap hands out a packet only for the time of a callback (after the last one of a ring's block
  * the kernel may overwrite them all), so the first `snaplen` octets are copied into a queue. That
@@ -22,6 +21,7 @@
 #define SPANWATCH_CAPTURE_LIVE_H
 
 #include "spanwatch/capture.h"
+#include "spanwatch/capture_share.h"
 
 enum { CAPTURE_MAX_INTERFACES = 32, CAPTURE_MAX_WORKERS = 64 };
 
@@ -31,6 +31,7 @@ struct capture_live_options {
     uint32_t snaplen, ring_mib, timeout_ms; /* ring_mib: of each socket; timeout_ms: a block's */
     bool promiscuous;
     const char *filter; /* pcap-filter(7), in the kernel; NULL: every packet; must outlive it too */
+    const struct capture_share *share; /* of several workers, as many as are opened */
     void (*gone)(void *); /* called by a worker when capture_live_reopen has something to do */
     void *gone_context;
 };
@@ -84,7 +85,11 @@ bool capture_live_change(struct capture_live *c, struct capture_live_change *cha
  * interfaces. */
 void capture_live_drops(struct capture_live *c, uint64_t *kernel, uint64_t *interface);
 
-/* The opener: try each interface that is gone once. Returns how many are still gone. */
-size_t capture_live_reopen(struct capture_live *c);
+/*
+ * The opener: try each interface that is gone once, for all workers together: the kernel numbers
+ * the sockets that share an interface in the order in which they join. Returns how many are still
+ * gone.
+ */
+size_t capture_live_reopen(struct capture_live *const *captures, size_t workers);
 
 #endif

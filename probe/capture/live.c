@@ -73,26 +73,27 @@ static int set_filter(const struct capture_live *c, struct live_source *s, pcap_
     return 0;
 }
 
-/* packet(7): the hash is the same for both directions; DEFRAG keeps fragments with their flow. */
-static int join_group(struct live_source *s, int fd, struct base_error *error) {
+/*
+ * packet(7): the first socket makes the group, with a number that the kernel chooses, and brings
+ * the program; DEFRAG joins fragments of IPv4 before it is asked. Until it is there the first
+ * worker gets all.
+ */
+static int join_group(const struct capture_live *c, struct live_source *s, int fd,
+                      struct base_error *error) {
     struct live_group *g = s->group;
     if (g == NULL)
         return 0;
-    struct sockaddr_ll at = {0};
-    socklen_t length = sizeof at;
-    if (getsockname(fd, (struct sockaddr *)&at, &length) != 0)
-        return base_error_set(error, s->name, "cannot find its number: %s", strerror(errno));
-    bool fresh =
-        !g->made || g->ifindex != at.sll_ifindex; /* a group cannot move to another device */
-    unsigned kind = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG;
+    bool fresh = !g->made;
+    unsigned kind = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_DEFRAG;
     int value = (int)(fresh ? (kind | PACKET_FANOUT_FLAG_UNIQUEID) << 16 : g->id | kind << 16);
-    length = sizeof value;
+    socklen_t length = sizeof value;
     if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &value, sizeof value) != 0 ||
-        getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &value, &length) != 0)
+        getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &value, &length) != 0 ||
+        (fresh &&
+         setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &c->program, sizeof c->program) != 0))
         return base_error_set(error, s->name, "cannot share packets among workers: %s",
                               strerror(errno));
     g->made = true;
-    g->ifindex = at.sll_ifindex;
     g->id = (uint16_t)value;
     return 0;
 }
@@ -124,12 +125,11 @@ int live_activate(const struct capture_live *c, struct live_source *s, struct ba
     if (result == 0)
         result = set_filter(c, s, p, error);
     if (result == 0)
-        result = join_group(s, pcap_fileno(p), error);
+        result = join_group(c, s, pcap_fileno(p), error);
     if (result != 0) {
         pcap_close(p);
         return -1;
     }
-    s->from_ns = s->group != NULL ? live_wall_ns() : 0;
     s->kernel_seen = s->interface_seen = 0;
     s->dlt = pcap_datalink(p);
     s->link = s->dlt == DLT_RAW ? LINKTYPE_RAW : (uint16_t)s->dlt;
@@ -227,21 +227,40 @@ static struct capture_live *new_worker(const struct capture_live_options *o) {
     return good ? c : NULL;
 }
 
-/* All workers share the first one's groups. */
+/* What the first worker has for all. */
+static int prepare_groups(struct capture_live *c, struct base_error *error) {
+    const struct capture_live_options *o = &c->options;
+    c->groups = calloc(o->count, sizeof *c->groups);
+    c->program.filter = calloc(CAPTURE_SHARE_MOST, sizeof *c->program.filter);
+    if (c->program.filter != NULL)
+        c->program.len = (uint16_t)capture_share_program(o->share, c->program.filter);
+    return c->groups != NULL && c->program.len > 0
+               ? 0
+               : base_error_set(error, o->interfaces[0], "out of memory");
+}
+
 static int open_worker(struct capture_live **out, size_t worker, size_t workers,
                        const struct capture_live_options *o, struct base_error *error) {
     struct capture_live *c = out[worker] = new_worker(o);
     if (c == NULL)
         return base_error_set(error, o->interfaces[0], "out of memory");
     c->first = worker == 0;
-    if (c->first && workers > 1 && (c->groups = calloc(o->count, sizeof *c->groups)) == NULL)
-        return base_error_set(error, o->interfaces[0], "out of memory");
+    if (c->first && workers > 1 && prepare_groups(c, error) != 0)
+        return -1;
+    c->program = out[0]->program;
     for (size_t i = 0; i < o->count; i++) {
         c->source[i].group = workers > 1 ? &out[0]->groups[i] : NULL;
         if (live_activate(c, &c->source[i], error) != 0)
             return -1;
     }
     return 0;
+}
+
+/* Until now an interface's packets were shared out among too few. */
+static void begin_together(struct capture_live *const *captures, size_t workers, size_t i) {
+    uint64_t now_ns = workers > 1 ? live_wall_ns() : 0;
+    for (size_t w = 0; w < workers; w++)
+        captures[w]->source[i].from_ns = now_ns;
 }
 
 int capture_live_open(struct capture_live **out, size_t workers,
@@ -254,23 +273,54 @@ int capture_live_open(struct capture_live **out, size_t workers,
         capture_live_free(out, opened);
         return -1;
     }
-    uint64_t now_ns = live_wall_ns(); /* until now packets were shared out among too few */
-    for (size_t w = 0; w < workers && workers > 1; w++)
-        for (size_t i = 0; i < o->count; i++)
-            out[w]->source[i].from_ns = now_ns;
+    for (size_t i = 0; i < o->count; i++)
+        begin_together(out, workers, i);
     return 0;
 }
 
-size_t capture_live_reopen(struct capture_live *c) {
+/* How many workers have given an interface up. */
+static size_t count_wanted(struct capture_live *const *captures, size_t workers, size_t i) {
+    size_t wanted = 0;
+    for (size_t w = 0; w < workers; w++)
+        wanted += atomic_load_explicit(&captures[w]->source[i].owner, memory_order_acquire) ==
+                  LIVE_WANTED;
+    return wanted;
+}
+
+/* All of them, in their order, or none. */
+static bool reopen(struct capture_live *const *captures, size_t workers, size_t i) {
+    struct live_group *g = captures[0]->source[i].group;
+    size_t opened = 0;
+    if (g != NULL)
+        g->made = false;
+    while (opened < workers &&
+           live_activate(captures[opened], &captures[opened]->source[i], NULL) == 0)
+        opened++;
+    if (opened == workers)
+        return true;
+    while (opened-- > 0) {
+        pcap_close(captures[opened]->source[i].pcap);
+        captures[opened]->source[i].pcap = NULL;
+    }
+    return false;
+}
+
+size_t capture_live_reopen(struct capture_live *const *captures, size_t workers) {
     size_t gone = 0;
-    for (size_t i = 0; i < c->options.count; i++) {
-        struct live_source *s = &c->source[i];
-        if (atomic_load_explicit(&s->owner, memory_order_acquire) != LIVE_WANTED)
+    for (size_t i = 0; i < captures[0]->options.count; i++) {
+        size_t wanted = count_wanted(captures, workers, i);
+        if (wanted == 0)
             continue;
-        if (live_activate(c, s, NULL) == 0)
-            atomic_store_explicit(&s->owner, LIVE_BACK, memory_order_release);
-        else
+        if (wanted < workers || !reopen(captures, workers, i)) {
             gone++;
+            continue;
+        }
+        begin_together(captures, workers, i);
+        if (captures[0]->source[i].group != NULL)
+            atomic_store_explicit(&captures[0]->source[i].group->broken, false,
+                                  memory_order_relaxed);
+        for (size_t w = 0; w < workers; w++)
+            atomic_store_explicit(&captures[w]->source[i].owner, LIVE_BACK, memory_order_release);
     }
     return gone;
 }
@@ -290,6 +340,8 @@ void capture_live_free(struct capture_live **captures, size_t workers) {
             free(s->queue);
         }
         free(c->source);
+        if (c->first)
+            free(c->program.filter);
         free(c->groups);
         free(c->poll);
         free(c);

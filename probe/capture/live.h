@@ -22,11 +22,12 @@ struct live_slot {
     uint8_t octets[];
 };
 
-/* Sockets of one interface that share its packets; the opener's (before: the starter's) alone. */
+/* Sockets of one interface that share its packets, in the order of workers; but for `broken` the
+ * opener's (before: the starter's) alone. */
 struct live_group {
-    bool made;
-    int ifindex; /* of the device to which `id` belongs; 0 for "any" */
+    bool made; /* one has joined, and knows the number */
     uint16_t id;
+    _Atomic bool broken; /* one of them is lost: the others are given up too, and all opened anew */
 };
 
 struct live_source {
@@ -57,6 +58,7 @@ struct capture_live {
     size_t stride, slots;
     struct live_source *source; /* options.count of them */
     struct live_group *groups;  /* owned by the first worker; NULL with a single one */
+    struct sock_fprog program;  /* by which they share; the code is owned by the first worker */
     struct pollfd *poll;
 };
 

@@ -30,6 +30,8 @@ static void lose(struct capture_live *c, struct live_source *s) {
     pcap_close(s->pcap);
     s->pcap = NULL;
     enter(s, CAPTURE_LIVE_GONE);
+    if (s->group != NULL)
+        atomic_store_explicit(&s->group->broken, true, memory_order_relaxed);
     atomic_store_explicit(&s->owner, LIVE_WANTED, memory_order_release);
     if (c->options.gone != NULL)
         c->options.gone(c->options.gone_context);
@@ -45,6 +47,11 @@ static bool is_readable(struct live_source *s) {
         enter(s, CAPTURE_LIVE_UP);
     }
     return true;
+}
+
+/* Has another worker lost its socket? The kernel then numbers the rest anew. */
+static bool is_broken(const struct live_source *s) {
+    return s->group != NULL && atomic_load_explicit(&s->group->broken, memory_order_relaxed);
 }
 
 bool capture_live_change(struct capture_live *c, struct capture_live_change *change) {
@@ -94,7 +101,8 @@ static void refill(struct capture_live *c, struct live_source *s) {
     uint64_t asked_ns = live_wall_ns();
     s->next = s->queued = 0;
     int n = pcap_dispatch(s->pcap, (int)c->slots, copy_packet, (u_char *)&to);
-    if (n < 0) {
+    if (n < 0 || is_broken(s)) {
+        s->queued = 0;
         lose(c, s);
         return;
     }

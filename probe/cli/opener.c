@@ -12,13 +12,6 @@
 
 enum { FIRST_WAIT_MS = 100, LAST_WAIT_MS = 2000 };
 
-static size_t reopen_all(const struct cli_opener *o) {
-    size_t gone = 0;
-    for (size_t i = 0; i < o->workers; i++)
-        gone += capture_live_reopen(o->captures[i]);
-    return gone;
-}
-
 /* Until a wake, or so long. */
 static void pause_for(struct cli_opener *o, unsigned ms) {
     struct timespec until;
@@ -36,7 +29,8 @@ static void *open_again(void *opener) {
     while (!atomic_load(&o->stop)) {
         while (sem_wait(&o->wanted) != 0)
             ; /* a signal */
-        for (unsigned ms = FIRST_WAIT_MS; !atomic_load(&o->stop) && reopen_all(o) > 0;) {
+        for (unsigned ms = FIRST_WAIT_MS;
+             !atomic_load(&o->stop) && capture_live_reopen(o->captures, o->workers) > 0;) {
             pause_for(o, ms);
             ms = ms * 2 < LAST_WAIT_MS ? ms * 2 : LAST_WAIT_MS;
         }

@@ -76,7 +76,9 @@ static int open_captures(struct probe_job *job, struct base_error *error) {
                                         .ring_mib = job->config.ring_mib,
                                         .timeout_ms = job->config.timeout_ms,
                                         .promiscuous = job->config.promiscuous != 0,
-                                        .filter = o->filter};
+                                        .filter = o->filter,
+                                        .share = &job->share};
+    capture_share_init(&job->share, o->workers);
     if (!o->no_reopen) {
         live.gone = cli_opener_wake;
         live.gone_context = &job->opener;

@@ -66,6 +66,7 @@ struct probe_job {
     bool embedded;             /* the store is a server of our own */
 
     size_t workers;
+    struct capture_share share; /* which worker gets what */
     struct capture_live *capture[CLI_WORKERS_MOST];
     struct cli_worker *worker;      /* `workers` of them */
     struct record_context *context; /* as many: each worker has its own decoder */

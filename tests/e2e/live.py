@@ -529,12 +529,11 @@ def run(program, name, test):
     return True
 
 
-def main():
+def main(tests):
     parser = argparse.ArgumentParser()
     parser.add_argument("--spanwatch", required=True)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
-    tests = {n[len("test_"):]: f for n, f in globals().items() if n.startswith("test_")}
     chosen = [n for n in arguments.only.split(",") if n] or list(tests)
     results = [run(os.path.abspath(arguments.spanwatch), n, tests[n]) for n in chosen]
     if False in results:
@@ -543,4 +542,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main({n[len("test_"):]: f for n, f in globals().items() if n.startswith("test_")}))

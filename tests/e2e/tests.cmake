@@ -28,6 +28,10 @@ if(Python3_FOUND)
                                  --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_live PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 300)
 
+  add_test(NAME e2e_live_share COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/live_share.py
+                                       --spanwatch $<TARGET_FILE:spanwatch>)
+  set_tests_properties(e2e_live_share PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 300)
+
   add_test(NAME e2e_live_truth COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/live_truth.py
                                        --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_live_truth PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL TRUE)

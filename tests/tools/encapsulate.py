@@ -6,6 +6,7 @@ too: they must be one connection all the same. ENCAPSULATIONS says what the reco
 to be as in the plain capture.
 """
 import struct
+import zlib
 
 from pcapfile import ETHERNET, checksum, ethernet, ethertype, ip_packet, pcap_octets, with_vlans
 from reencode import reencoding
@@ -241,7 +242,7 @@ def encap_fragments_6(frame, _):
 @encapsulation("vxlan_fragments", "VXLAN whose outer packets came in fragments, each of them twice", tunnel="vxlan:7")
 def encap_vxlan_fragments(frame, forward):
     whole = outer(vxlan(7, frame), UDP, forward)
-    ip = whole[14:18] + struct.pack(">HH", checksum(frame), 0) + whole[22:]  # an identification, and may be cut
+    ip = whole[14:18] + struct.pack(">HH", zlib.crc32(frame) & 0xFFFF, 0) + whole[22:]  # an identification, and may be cut
     return [ethernet(part) for part in pieces(ip, 48, lambda cut: cut) for _ in range(2)]
 
 
