@@ -22,6 +22,9 @@ void base_ring_free(struct base_ring *r); /* both threads are done with it */
 /* The putting thread: copy an item in; false, and nothing done, when the ring is full. */
 bool base_ring_put(struct base_ring *r, const void *item);
 
+/* The same, but room for `spare` other items must be left. */
+bool base_ring_put_sparing(struct base_ring *r, const void *item, size_t spare);
+
 /* The putting thread: how many items may be put at least. */
 size_t base_ring_free_items(struct base_ring *r);
 

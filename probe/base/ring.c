@@ -56,8 +56,12 @@ size_t base_ring_free_items(struct base_ring *r) {
 }
 
 bool base_ring_put(struct base_ring *r, const void *item) {
+    return base_ring_put_sparing(r, item, 0);
+}
+
+bool base_ring_put_sparing(struct base_ring *r, const void *item, size_t spare) {
     uint64_t put = atomic_load_explicit(&r->put, memory_order_relaxed);
-    if (put - r->taken_known == r->room && base_ring_free_items(r) == 0)
+    if (put - r->taken_known + spare >= r->room && base_ring_free_items(r) <= spare)
         return false;
     memcpy(slot(r, put), item, r->size);
     atomic_store_explicit(&r->put, put + 1, memory_order_release);

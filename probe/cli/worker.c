@@ -29,9 +29,9 @@ static uint64_t clock_ns(clockid_t clock) {
 
 /* ---- notes ---- */
 
-static bool put(struct cli_worker *w, const struct cli_note *note) {
+static bool put(struct cli_worker *w, const struct cli_note *note, size_t spare) {
     w->told = true;
-    return base_ring_put(w->ring, note);
+    return base_ring_put_sparing(w->ring, note, spare);
 }
 
 struct record_gap cli_worker_shed_gap(const struct cli_shed *shed, enum event_type type) {
@@ -46,18 +46,49 @@ struct record_gap cli_worker_shed_gap(const struct cli_shed *shed, enum event_ty
 
 /* So much of the ring must be free before events are put again: gap notes stay few. */
 static size_t enough_room(const struct cli_worker *w) {
+    return base_ring_room(w->ring) / 2;
+}
+
+/* What is kept for connections that are established. */
+static size_t reserve(const struct cli_worker *w) {
     return base_ring_room(w->ring) / 4;
 }
 
-/* Enough room again? Then say what is missing, before anything else is put. */
+static bool is_opening(uint8_t state) {
+    return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED;
+}
+
+/* A step of a connection that is half open, or the end of one: whoever forges addresses makes as
+ * many as he likes. */
+static bool is_half_open(const struct event *e) {
+    if (e->type == EVENT_CONNECTION) {
+        const struct event_connection *c = &e->connection;
+        return (c->end == EVENT_END_EVICTED || c->end == EVENT_END_TIMEOUT) &&
+               c->side[EVENT_CLIENT].bytes + c->side[EVENT_SERVER].bytes == 0;
+    }
+    for (int side = EVENT_CLIENT; e->type == EVENT_TRANSITION && side <= EVENT_SERVER; side++)
+        if (is_opening(e->transition.state[side]) ||
+            (is_opening(e->transition.was[side]) && e->transition.state[side] == TCP_CLOSED))
+            return true;
+    return false;
+}
+
+/* What leaves the reserve alone: also samples, and members of a picture, which is made anew. */
+static bool gives_way(const struct event *e) {
+    return e->type == EVENT_SIGNAL || e->type == EVENT_MEMBER || is_half_open(e);
+}
+
+/* Enough room again? Then say what is missing. Later events of other connections may have been put
+ * meanwhile, so that the gap bears the time of the last one. */
 static bool resume(struct cli_worker *w) {
     if (base_ring_free_items(w->ring) < enough_room(w))
         return false;
     for (int type = EVENT_TRANSITION; type <= EVENT_CONNECTION; type++) {
         struct cli_note note = {.kind = CLI_NOTE_GAP,
                                 .gap = cli_worker_shed_gap(&w->shed[type], (enum event_type)type)};
+        note.gap.ts_ns = w->newest_ns;
         if (note.gap.lost > 0)
-            put(w, &note);
+            put(w, &note, 0);
         w->shed[type] = (struct cli_shed){0};
     }
     w->shedding = false;
@@ -102,11 +133,15 @@ static void take_event(void *worker, const struct event *e) {
     struct cli_worker *w = worker;
     struct cli_note note = {.kind = CLI_NOTE_EVENT, .event = *e};
     bool frame = e->type == EVENT_PICTURE || e->type == EVENT_PICTURE_END;
+    size_t spare = gives_way(e) ? reserve(w) : 0;
     if (frame)
         tell_torn(w, &note.event);
     if (w->end_ns != 0)
-        wait_for_room(w, w->shedding ? enough_room(w) : 1);
-    if ((w->shedding && !resume(w)) || !put(w, &note))
+        wait_for_room(w, w->shedding ? enough_room(w) : spare + 1);
+    bool left_out = w->shedding && !resume(w) && spare > 0;
+    if (e->type != EVENT_MEMBER && e->ts_ns > w->newest_ns)
+        w->newest_ns = e->ts_ns;
+    if (left_out || !put(w, &note, spare))
         shed(w, e);
     else if (frame)
         w->torn = false;
@@ -115,7 +150,7 @@ static void take_event(void *worker, const struct event *e) {
 static void tell_changes(struct cli_worker *w) {
     struct cli_note note = {.kind = CLI_NOTE_CHANGE};
     while (base_ring_free_items(w->ring) > 0 && capture_live_change(w->capture, &note.change))
-        put(w, &note);
+        put(w, &note, 0);
 }
 
 /* ---- counters ---- */

@@ -3,8 +3,10 @@
  *
  * Input: packets of its share of the interfaces. Output: notes to the main loop through a bounded
  * ring, and counters through atomics. When the ring is full, events are counted and left out until
- * a quarter of the ring is free, and a gap note then says what is missing. Time follows the
- * packets; while none come it follows the wall clock, a second behind, so that timers run out.
+ * half of it is free, and a gap note then says what is missing. The last quarter is kept for
+ * connections that are established: a flood of SYNs, whose events these are not, costs them
+ * nothing. Time follows the packets; while none come it follows the wall clock, a second behind, so
+ * that timers run out.
  */
 #ifndef CLI_WORKER_H
 #define CLI_WORKER_H
@@ -64,6 +66,7 @@ struct cli_worker {
     struct cli_shed shed[2]; /* by enum event_type */
     bool torn;               /* something of the picture that is being given found no room */
     bool shedding, told;     /* told: notes were put since the last wake */
+    uint64_t newest_ns;      /* of the last event */
     uint64_t shed_total, kernel_drops, interface_drops;
     uint64_t now_ns; /* the time of the counters: the tracker's, or the idle clock's */
     uint64_t publish_ns, drops_ns, end_ns; /* monotonic clock: next time; end_ns: 0 while running */

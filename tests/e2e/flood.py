@@ -26,7 +26,7 @@ import time
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.join(os.path.dirname(HERE), "tools"))
-from judge import Capture, judge_endpoint, read_transitions  # noqa: E402
+from judge import TIME_WAIT_SLACK, Capture, judge_endpoint, read_transitions  # noqa: E402
 from live_probe import ADDRESS, Cable, Probe  # noqa: E402
 from netns import Unavailable, ip  # noqa: E402
 from sampler import Sampler  # noqa: E402
@@ -38,7 +38,7 @@ PERIOD = 0.02           # s between samples
 LEAST = 99.0            # percent of the legitimate ends
 FLOW_OCTETS = 700       # of an open flow, with its places in the tables and its deadline
 FIXED_OCTETS = 48 << 20  # rings between threads, fragments, copies, the program itself
-BEFORE, AFTER = 0.5, 2.0  # s of samples around the flood
+BEFORE, AFTER = 0.5, 4.0  # s of samples around the flood; those of the last TIME_WAIT_SLACK are not judged
 
 
 class Server(threading.Thread):
@@ -182,13 +182,14 @@ def compare(probe, folder):
     client = socket.inet_aton(ADDRESS["client"])
     with open(probe.path, encoding="utf-8") as f:
         timelines, wrong = read_transitions(line for line in f if ADDRESS["client"] in line and '"transition"' in line)
+    until = min(host[-1][1] for host in samples.values()) - TIME_WAIT_SLACK
     capture, ends, right, compared, agreed, worst = Capture(os.path.join(folder, "legitimate.pcap")), 0, 0, 0, 0, []
     for flow, packets in capture.times.items():
         packets.sort()
         one, other = tuple(flow)
         for local, remote in ((one, other), (other, one)):
             host = "client" if local[0] == client else "server"
-            verdict = judge_endpoint(samples[host], (local, remote), packets, timelines.get((local, remote), []))
+            verdict = judge_endpoint(samples[host], (local, remote), packets, timelines.get((local, remote), []), until)
             if verdict.compared == 0:
                 continue
             ends += 1

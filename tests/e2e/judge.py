@@ -2,7 +2,8 @@
 
 A sample counts unless it is ambiguous: a packet of the flow passed within GUARD of it, or the kernel changed the
 state within GUARD; a change that no packet explains is a timer's, and TIMER_SLACK around it is left out, for timers
-are coarse. Samples before the flow's first captured packet are not the probe's to know. Agreeing on CLOSED counts
+are coarse: of TIME_WAIT TIME_WAIT_SLACK, since Linux's wheel turns 60 s into up to 62.05 (its slots are 512 ticks wide
+there). Samples before the flow's first captured packet are not the probe's to know. Agreeing on CLOSED counts
 for CLOSED_WINDOW after the flow's last packet or the socket's end, so that a refused connection is judged too.
 """
 import bisect
@@ -15,6 +16,7 @@ from tap import parse
 
 GUARD = 30_000_000
 TIMER_SLACK = 1_000_000_000
+TIME_WAIT_SLACK = 2_100_000_000
 CLOSED_WINDOW = 5_000_000_000
 
 
@@ -112,19 +114,20 @@ def changes(samples, states, packets):
     for i in range(1, len(samples)):
         if states[i] != states[i - 1]:
             begin, end = samples[i - 1][0], samples[i][1]
-            found.append((begin, end, GUARD if near(packets, begin, end, GUARD) else TIMER_SLACK))
+            slack = TIME_WAIT_SLACK if states[i - 1] == "TIME_WAIT" else TIMER_SLACK
+            found.append((begin, end, GUARD if near(packets, begin, end, GUARD) else slack))
     return found
 
 
-def judge_endpoint(samples, key, packets, timeline):
-    """Compare one endpoint (local, remote) over its host's samples."""
+def judge_endpoint(samples, key, packets, timeline, until=None):
+    """Compare one endpoint (local, remote) over its host's samples; those after `until` only tell of changes."""
     verdict = Verdict()
     states = [s[2].get(key, "CLOSED") for s in samples]
     doubtful = changes(samples, states, packets)
     ends = [packets[-1]] + [end for _, end, _ in doubtful]
     times = [t for t, _ in timeline]
     for (begin, end, _), kernel in zip(samples, states):
-        if end < packets[0]:
+        if end < packets[0] or (until is not None and end > until):
             continue
         i = bisect.bisect_right(times, end)
         probe = timeline[i - 1][1] if i else "CLOSED"

@@ -18,13 +18,14 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path += [os.path.join(ROOT, "tests", "tools"), os.path.join(ROOT, "tests", "golden")]
 from live_probe import ADDRESS, NAME, Cable, Probe, Recorder, ns_of, same_records, threads_of  # noqa: E402
 from netns import Unavailable  # noqa: E402
-from pcapfile import read_pcap  # noqa: E402
+from pcapfile import ethernet, ip_packet, read_pcap  # noqa: E402
 from test_records import Snapshots, nanoseconds  # noqa: E402
 
 PORT = 8080
@@ -427,6 +428,39 @@ def test_overflow_is_told(box):
         assert written + lost == last[kind + "s"], f"{written} written, {lost} lost, {last[kind + 's']} in all"
     shed = sum(g["lost"] for g in gaps if g["what"] in ("transitions", "connections"))
     assert last["store_lost"] == shed > 0, (last, gaps)
+
+
+def flood(box, count):
+    """SYNs from addresses that nobody has to one that nobody has, either: nothing answers."""
+    frame = bytearray(ethernet(ip_packet("172.16.0.0", "10.78.0.99", 6, struct.pack(">HHIIBBHHH", 7, 8, 9, 0, 0x50, 2, 99, 0, 0))))
+    frame[:6] = bytes((2, 0, 0, 0, 0, 0x99))
+    with box.cable.client, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+        s.bind(("eth0", 0))
+        for i in range(count):
+            frame[27:30] = i.to_bytes(3, "big")
+            s.send(frame)
+
+
+def test_overflow_spares_what_is_established(box):
+    """The same reader beside a flood of SYNs: all that is missing is of connections that were never established."""
+    probe, reader = blocked_probe(box, 100)
+    flood(box, 40000)
+    with box.cable.listen(PORT) as listener:
+        for _ in range(100):
+            closes_first(*pair(box.cable, listener))
+    time.sleep(2.5)
+    with os.fdopen(reader, encoding="utf-8") as pipe, open(probe.path, "w", encoding="utf-8") as copy:
+        probe.process.send_signal(signal.SIGTERM)
+        for line in pipe:
+            copy.write(line)
+    assert probe.process.wait(END_LIMIT) == 0, probe.errors()
+    last, gaps = probe.records("stats")[-1], probe.records("gap")
+    assert last["store_lost"] == sum(g["lost"] for g in gaps) > 0, (last, gaps)
+    ours = [r for r in probe.records() if r.get("client", "").startswith(ADDRESS["client"])]
+    assert len([r for r in ours if r["type"] == "connection" and r["conn_state"] == "SF"]) == 200
+    opened = Counter(r["client"] for r in ours if r.get("server_was") == "SYN_RECEIVED" and r["server_state"] == "ESTABLISHED")
+    closed = Counter(r["client"] for r in ours if r.get("client_was") == "TIME_WAIT" and r["client_state"] == "CLOSED")
+    assert len(opened) == len(closed) == 200, (len(opened), len(closed))
 
 
 def test_closed_output_ends(box):
