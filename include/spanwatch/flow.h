@@ -115,16 +115,21 @@ void flow_finish(struct flow_tracker *t, uint64_t linger_ns);
 /*
  * A checkpoint: all flows, to go on from after a restart. Saved through `write`, loaded through
  * `read` by the same build of the program (flow_checkpoint_layout tells builds apart; the caller
- * keeps it, and a checksum, beside the data). Scopes are the decoder's: `scope` says what a saved
- * id is now. Each returns 0, or -1 when write or read failed, or memory was short: a tracker that
- * was half loaded is of no use. Load into a new tracker; its clock then is the saved one's, and
- * deadlines that have passed since run out with the next flow_advance, at their own time.
+ * keeps it, and a checksum, beside the data). Scopes are the decoder's, and flows may be spread
+ * over other trackers now: `place` is told the ends of a flow, gives its tracker (one of the `n`),
+ * and turns the saved id of its scope into what it is there. Each returns 0, or -1 when write or
+ * read failed, or memory was short: a tracker that was half loaded is of no use. Load into new
+ * trackers; their clock then is the saved one's, unless it has begun, and deadlines that have
+ * passed since run out with the next flow_advance, at their own time. A flow that is there already,
+ * of another tracker's checkpoint, stays as it is.
  */
 typedef bool flow_write(void *context, const void *data, size_t n);
 typedef bool flow_read(void *context, void *data, size_t n);
-typedef uint32_t flow_scope(void *context, uint32_t saved);
+typedef struct flow_tracker *flow_place(void *context, uint8_t family, const uint8_t *a,
+                                        const uint8_t *b, uint32_t *scope);
 int flow_save(const struct flow_tracker *t, flow_write *write, void *context);
-int flow_load(struct flow_tracker *t, flow_read *read, flow_scope *scope, void *context);
+int flow_load(struct flow_tracker *const *t, size_t n, flow_read *read, flow_place *place,
+              void *context);
 uint64_t flow_checkpoint_layout(void);
 
 /* Of a tracker with flows of an earlier run: let capture time reach now_ns, without pictures of the

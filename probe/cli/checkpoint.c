@@ -16,15 +16,23 @@ struct head {
     uint64_t layout, octets, sum;
 };
 
-static const char magic[8] = "SPWFLOW1";
+static const char magic[8] = "SPWFLOW2";
 
 struct file {
     FILE *stream;
     uint64_t octets, sum;
     size_t used; /* of block */
     char block[BLOCK];
-    uint32_t *scope; /* loading: saved number -> this run's */
+    /* loading: */
+    const struct cli_pipes *pipes;
+    const struct capture_share *share;
+    struct decode_scope *scope; /* by the saved number */
     uint32_t scopes;
+};
+
+/* Behind the head. */
+struct tables {
+    uint64_t n, now_ns;
 };
 
 /* Each block's sum is part of the next one's key. */
@@ -73,29 +81,57 @@ static bool put_scopes(struct file *f, const struct decoder *d) {
     return good;
 }
 
-static bool get_scopes(struct file *f, struct decoder *d) {
-    struct decode_scope scope;
+static bool get_scopes(struct file *f) {
     if (!get(f, &f->scopes, sizeof f->scopes) || f->scopes > DECODE_MAX_SCOPES)
         return false;
+    free(f->scope);
     f->scope = calloc(f->scopes + 1, sizeof *f->scope);
     bool good = f->scope != NULL;
-    for (uint32_t id = 0; good && id < f->scopes; id++) {
-        good = get(f, &scope, sizeof scope) && scope.layers <= DECODE_MAX_LAYERS;
-        if (good && scope.layers > 0)
-            f->scope[id] = decode_scope_id(d, &scope);
-    }
+    for (uint32_t id = 0; good && id < f->scopes; id++)
+        good = get(f, &f->scope[id], sizeof *f->scope) && f->scope[id].layers <= DECODE_MAX_LAYERS;
     return good;
 }
 
-static uint32_t scope_now(void *file, uint32_t saved) {
+/* A flow_place. */
+static struct flow_tracker *place(void *file, uint8_t family, const uint8_t *a, const uint8_t *b,
+                                  uint32_t *scope) {
     const struct file *f = file;
-    return saved < f->scopes ? f->scope[saved] : 0;
+    const struct cli_pipe *p = f->pipes->pipe[capture_share_worker(f->share, family, a, b)];
+    bool has_scope = *scope < f->scopes && f->scope[*scope].layers > 0;
+    *scope = has_scope ? decode_scope_id(p->decoder, &f->scope[*scope]) : 0;
+    return p->tracker;
 }
 
-static bool write_all(struct file *f, const struct cli_pipe *p) {
+static bool put_tables(struct file *f, const struct cli_pipes *p) {
+    struct tables tables = {.n = p->n};
+    for (size_t i = 0; i < p->n; i++)
+        if (flow_now(p->pipe[i]->tracker) > tables.now_ns)
+            tables.now_ns = flow_now(p->pipe[i]->tracker);
+    bool good = put(f, &tables, sizeof tables);
+    for (size_t i = 0; good && i < p->n; i++)
+        good = put_scopes(f, p->pipe[i]->decoder) && flow_save(p->pipe[i]->tracker, put, f) == 0;
+    return good;
+}
+
+/* All clocks begin with the latest: which table a flow comes from says nothing. */
+static bool get_tables(struct file *f) {
+    struct flow_tracker *tracker[CLI_WORKERS_MOST];
+    struct tables tables;
+    bool good = get(f, &tables, sizeof tables);
+    for (size_t i = 0; i < f->pipes->n; i++) {
+        tracker[i] = f->pipes->pipe[i]->tracker;
+        if (good)
+            flow_advance(tracker[i], tables.now_ns);
+    }
+    for (uint64_t i = 0; good && i < tables.n; i++)
+        good = get_scopes(f) && flow_load(tracker, f->pipes->n, get, place, f) == 0;
+    return good;
+}
+
+static bool write_all(struct file *f, const struct cli_pipes *p) {
     struct head head = {.layout = layout()};
-    if (fwrite(&head, 1, sizeof head, f->stream) != sizeof head || !put_scopes(f, p->decoder) ||
-        flow_save(p->tracker, put, f) != 0 || !flush(f) || fflush(f->stream) != 0)
+    if (fwrite(&head, 1, sizeof head, f->stream) != sizeof head || !put_tables(f, p) || !flush(f) ||
+        fflush(f->stream) != 0)
         return false;
     memcpy(head.magic, magic, sizeof head.magic);
     head.octets = f->octets;
@@ -105,7 +141,7 @@ static bool write_all(struct file *f, const struct cli_pipe *p) {
            fsync(fileno(f->stream)) == 0;
 }
 
-int cli_checkpoint_save(const struct cli_pipe *p, const char *path, struct base_error *error) {
+int cli_checkpoint_save(const struct cli_pipes *p, const char *path, struct base_error *error) {
     struct file f = {.stream = fopen(path, "we")};
     if (f.stream == NULL)
         return base_error_set(error, path, "the checkpoint cannot be written: %s", strerror(errno));
@@ -139,8 +175,9 @@ static int check(struct file *f, const char *path, struct base_error *error) {
     return fseek(f->stream, sizeof head, SEEK_SET);
 }
 
-int cli_checkpoint_load(struct cli_pipe *p, const char *path, struct base_error *error) {
-    struct file f = {.stream = fopen(path, "re")};
+int cli_checkpoint_load(const struct cli_pipes *p, const struct capture_share *share,
+                        const char *path, struct base_error *error) {
+    struct file f = {.stream = fopen(path, "re"), .pipes = p, .share = share};
     if (f.stream == NULL && errno == ENOENT)
         return CLI_CHECKPOINT_NONE;
     if (f.stream == NULL) {
@@ -148,8 +185,7 @@ int cli_checkpoint_load(struct cli_pipe *p, const char *path, struct base_error 
         return CLI_CHECKPOINT_USELESS;
     }
     int result = check(&f, path, error) == 0 ? CLI_CHECKPOINT_LOADED : CLI_CHECKPOINT_USELESS;
-    if (result == CLI_CHECKPOINT_LOADED &&
-        (!get_scopes(&f, p->decoder) || flow_load(p->tracker, get, scope_now, &f) != 0))
+    if (result == CLI_CHECKPOINT_LOADED && !get_tables(&f))
         result = base_error_set(error, path, "the checkpoint cannot be loaded: out of memory");
     free(f.scope);
     fclose(f.stream);

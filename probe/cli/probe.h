@@ -121,7 +121,7 @@ void probe_store_close(struct probe_job *job);
 void probe_store_free(struct probe_job *job);
 
 /*
- * Connections of the run before (probe_warm.c), where there is a store and one worker: prepared
+ * Connections of the run before (probe_warm.c), where there is a store: prepared
  * while there are rights, loaded when the store is started and before the workers are, saved when
  * they have ended. The gap is the time between; false when there was no run before. -1 with `error`
  * when memory is short.

@@ -3,8 +3,8 @@
  *
  * After an orderly end a checkpoint has them all. After a crash the store tells their states:
  * roles, states, since when; numbers, VLANs and tunnels are learned from the next segment. Either
- * way the time that was missed is a gap record. Only with one worker: which of several the kernel
- * will give a connection's packets to is not known before they come.
+ * way the time that was missed is a gap record. Each connection goes on in the worker that will get
+ * its packets (capture_share.h), however many there were before.
  */
 #include "probe.h"
 
@@ -53,7 +53,7 @@ enum column {
 };
 
 struct restore {
-    struct flow_tracker *tracker;
+    struct probe_job *job;
     size_t column[COLUMNS]; /* where each stands in a row; + 1 */
     uint64_t restored, left_out;
 };
@@ -109,10 +109,15 @@ static bool understand(const struct restore *r, const struct query_row *row,
     return good;
 }
 
+static struct flow_tracker *tracker_of(const struct restore *r, const struct event_flow *f) {
+    size_t worker = capture_share_worker(&r->job->share, f->family, f->client, f->server);
+    return r->job->worker[worker].pipe.tracker;
+}
+
 static bool restore_row(void *context, const struct query_row *row) {
     struct restore *r = context;
     struct flow_restored f;
-    if (understand(r, row, &f) && flow_restore(r->tracker, &f) == 0)
+    if (understand(r, row, &f) && flow_restore(tracker_of(r, &f.flow), &f) == 0)
         r->restored++;
     else
         r->left_out++;
@@ -144,8 +149,8 @@ static uint64_t last_known_ns(struct query *q, const char *name) {
 
 /* As they are after all that is stored: what is later than `last_ns`, which is noted once a second,
  * must not happen again. Of a probe that is down the store knows nothing much later. */
-static int ask(struct probe_job *job, struct query *q, uint64_t last_ns, struct restore *r,
-               struct base_error *error) {
+static int ask(struct query *q, uint64_t last_ns, struct restore *r, struct base_error *error) {
+    const struct probe_job *job = r->job;
     struct query_ask a = {
         .what = QUERY_CONNECTIONS,
         .probe = job->name,
@@ -157,17 +162,18 @@ static int ask(struct probe_job *job, struct query *q, uint64_t last_ns, struct 
                               .warn = ignore_warning,
                               .context = r};
     query_filter_init(&a.filter);
-    flow_advance(r->tracker, last_ns);
+    for (size_t i = 0; i < job->workers; i++)
+        flow_advance(job->worker[i].pipe.tracker, last_ns);
     return query_run(q, &a, &sink, error);
 }
 
 /* The time up to which the store knew everything; 0 when there is nothing to go on from. */
 static uint64_t restore_from_store(struct probe_job *job) {
     struct base_error error;
-    struct restore r = {.tracker = job->worker[0].pipe.tracker};
+    struct restore r = {.job = job};
     struct query *q = query_open(&job->url, job->config.store_prefix, TIMEOUT_MS, &error);
     uint64_t last_ns = q != NULL ? last_known_ns(q, job->name) : 0;
-    if (last_ns != 0 && ask(job, q, last_ns, &r, &error) != 0)
+    if (last_ns != 0 && ask(q, last_ns, &r, &error) != 0)
         base_error_print(&error);
     if (q != NULL)
         query_close(q);
@@ -199,24 +205,35 @@ static bool is_stored(struct probe_job *job) {
 
 /* ---- start and end ---- */
 
-static bool is_possible(const struct probe_job *job) {
-    return job->store != NULL && job->workers == 1;
+int probe_warm_prepare(struct probe_job *job, struct base_error *error) {
+    for (size_t i = 0; i < job->workers; i++)
+        job->worker[i].goes_on = job->store != NULL;
+    return job->store != NULL ? find_path(job, error) : 0;
 }
 
-int probe_warm_prepare(struct probe_job *job, struct base_error *error) {
-    job->worker[0].goes_on = is_possible(job);
-    return is_possible(job) ? find_path(job, error) : 0;
+static struct cli_pipes pipes_of(struct probe_job *job) {
+    struct cli_pipes pipes = {.n = job->workers};
+    for (size_t i = 0; i < job->workers; i++)
+        pipes.pipe[i] = &job->worker[i].pipe;
+    return pipes;
+}
+
+static void tell_loaded(struct probe_job *job) {
+    uint64_t open = 0;
+    for (size_t i = 0; i < job->workers; i++)
+        open += flow_counters(job->worker[i].pipe.tracker)->flows_open;
+    base_warn("%s: going on with %llu connections of the last run", job->name,
+              (unsigned long long)open);
 }
 
 int probe_warm_start(struct probe_job *job, struct base_error *error) {
-    if (!is_possible(job))
+    if (job->store == NULL)
         return 0;
-    struct cli_worker *w = &job->worker[0];
-    switch (cli_checkpoint_load(&w->pipe, job->checkpoint, error)) {
+    struct cli_pipes pipes = pipes_of(job);
+    switch (cli_checkpoint_load(&pipes, &job->share, job->checkpoint, error)) {
     case CLI_CHECKPOINT_LOADED:
-        base_warn("%s: going on with %llu connections of the last run", job->name,
-                  (unsigned long long)flow_counters(w->pipe.tracker)->flows_open);
-        job->missed_from_ns = flow_now(w->pipe.tracker);
+        tell_loaded(job);
+        job->missed_from_ns = flow_now(pipes.pipe[0]->tracker);
         return 0;
     case CLI_CHECKPOINT_USELESS:
         base_error_print(error);
@@ -246,9 +263,12 @@ bool probe_warm_gap(struct probe_job *job, struct record_gap *gap) {
 
 void probe_warm_save(struct probe_job *job) {
     struct base_error error;
-    const struct cli_pipe *p = &job->worker[0].pipe;
-    if (!is_possible(job) || p->tracker == NULL || flow_now(p->tracker) == 0)
+    struct cli_pipes pipes = pipes_of(job);
+    bool began = false;
+    for (size_t i = 0; i < pipes.n; i++)
+        began = began || flow_now(pipes.pipe[i]->tracker) != 0;
+    if (job->store == NULL || !began)
         return;
-    if (cli_checkpoint_save(p, job->checkpoint, &error) != 0)
+    if (cli_checkpoint_save(&pipes, job->checkpoint, &error) != 0)
         base_error_print(&error);
 }

@@ -102,28 +102,43 @@ void flow_resume(struct flow_tracker *t, uint64_t now_ns) {
     picture_init(t);
 }
 
-static int load_flow(struct flow_tracker *t, const struct saved_flow *s, uint32_t scope) {
+static int load_flow(const struct saved_flow *s, flow_place *place, void *context) {
+    bool six = (s->flow.flags & FLOW_IPV6) != 0;
+    const void *a = six ? (const void *)s->pair.addr[0] : &s->flow.addr[0];
+    const void *b = six ? (const void *)s->pair.addr[1] : &s->flow.addr[1];
+    uint32_t scope = s->flow.scope;
+    struct flow_tracker *t = place(context, six ? 6 : 4, a, b, &scope);
     struct flow_key k;
     if (t->pool.used >= t->config.max_flows)
         return 0; /* the cap is lower now: what comes last is left out */
     key_of(t, s, scope, &k);
-    if (k.from != 0 || table_find(&t->table, &k) != FLOW_NONE)
+    if (k.from != 0)
         return -1; /* nothing that flow_save has written */
+    if (table_find(&t->table, &k) != FLOW_NONE)
+        return 0;
     uint32_t index = flow_enter(t, &k);
     return index == FLOW_NONE ? -1 : adopt(t, s, index);
 }
 
-int flow_load(struct flow_tracker *t, flow_read *read, flow_scope *scope, void *context) {
+static void take_head(struct flow_tracker *t, const struct saved_head *head) {
+    if (t->serial < head->serial)
+        t->serial = head->serial;
+    t->laden_from = t->counters.laden - head->data_segments;
+    t->gaps = head->gaps;
+    if (t->now_ns == 0)
+        clock_start(t, head->now_ns);
+}
+
+int flow_load(struct flow_tracker *const *t, size_t n, flow_read *read, flow_place *place,
+              void *context) {
     struct saved_head head;
     if (!read(context, &head, sizeof head))
         return -1;
-    t->serial = head.serial;
-    t->laden_from = t->counters.laden - head.data_segments;
-    t->gaps = head.gaps;
-    clock_start(t, head.now_ns);
+    for (size_t i = 0; i < n; i++)
+        take_head(t[i], &head);
     for (uint64_t i = 0; i < head.flows; i++) {
         struct saved_flow s;
-        if (!read(context, &s, sizeof s) || load_flow(t, &s, scope(context, s.flow.scope)) != 0)
+        if (!read(context, &s, sizeof s) || load_flow(&s, place, context) != 0)
             return -1;
     }
     return 0;

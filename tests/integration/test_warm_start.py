@@ -3,7 +3,7 @@
 meanwhile is found out, and the time that was missed is a gap record.    test_warm_start.py BINARY [TEST]...
 
 Four connections: one speaks on after the restart, one was closed while nobody watched, one was reset then, one is closed
-in order after it.
+in order after it. With several workers, each of them has its own address, and the second run may have more workers or fewer.
 """
 import json
 import os
@@ -26,6 +26,7 @@ import netns  # noqa: E402
 BINARY = ""
 NAME = "warm"
 PORT = 7001
+ADDRESSES = [live_probe.ADDRESS["client"]] + ["10.78.0.%d" % n for n in range(11, 18)]
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
 
 
@@ -36,6 +37,9 @@ class WarmStart(unittest.TestCase):
         self.state = os.path.join(self.folder.name, "state")
         self.errors = os.path.join(self.folder.name, "errors")
         self.cable = live_probe.Cable()
+        with self.cable.client:
+            for address in ADDRESSES[1:]:
+                netns.ip("addr", "add", address + "/24", "dev", "eth0")
         self.probe, self.redis = None, truth.Server("--unixsocketperm", "777", aof=True)
         self.redis.__enter__()
         os.chmod(self.redis.folder, 0o755)
@@ -74,8 +78,9 @@ class WarmStart(unittest.TestCase):
         address = "%s:%d" % near
         return self.ask("transitions", "--client", address)["rows"]
 
-    def pair(self, listener):
-        near = self.cable.connect(PORT)
+    def pair(self, listener, address=ADDRESSES[0]):
+        with self.cable.client:
+            near = socket.create_connection((live_probe.ADDRESS["server"], PORT), 20, (address, 0))
         name = near.getsockname()
         far, _ = listener.accept()
         near.sendall(b"question")
@@ -84,11 +89,11 @@ class WarmStart(unittest.TestCase):
         near.recv(100)
         return near, far, name
 
-    def restart(self, number):
-        self.start()
+    def restart(self, number, before=1, after=1):
+        self.start("--workers", str(before))
         with self.cable.listen(PORT) as listener:
-            pairs = [self.pair(listener) for _ in range(4)]
-            (near, far, speaks), (near1, far1, closed), (near2, far2, reset), (near3, far3, later) = pairs
+            pairs = [self.pair(listener, address) for address in ADDRESSES]
+            (near, far, speaks), (near1, far1, closed), (near2, far2, reset), (near3, far3, later) = pairs[:4]
             time.sleep(2.5)  # a keyframe, and everything stored
             self.end(number)
             stopped = time.time()
@@ -98,23 +103,28 @@ class WarmStart(unittest.TestCase):
             near2.close()
             time.sleep(1)
             self.redis("DEL", "spanwatch:{warm}:status")  # as after a longer time: it expires
-            self.start()
+            self.start("--workers", str(after))
             started = time.time()
-            near.sendall(b"more")
-            far.recv(100)
+            for one, other, _ in pairs[:1] + pairs[4:]:
+                one.sendall(b"more")
+                other.recv(100)
             near3.close()
             far3.recv(100)
             far3.close()
             time.sleep(3)
             self.check_known(speaks, closed, reset, later)
             self.check_gap(stopped, started)
-            near.close()
-            far.close()
+            for one, other, _ in pairs[:1] + pairs[4:]:
+                one.close()
+                other.close()
             far2.close()
             time.sleep(1.5)
         self.end(signal.SIGTERM)
-        rows = self.transitions(speaks)
-        self.assertEqual((rows[-1]["client_state"], rows[-1]["server_state"]), ("TIME_WAIT", "CLOSED"), rows)
+        for _, _, name in pairs[:1] + pairs[4:]:
+            rows = self.transitions(name)
+            self.assertEqual((rows[-1]["client_state"], rows[-1]["server_state"]), ("TIME_WAIT", "CLOSED"), rows)
+            self.assertEqual(len({row["flow"] for row in rows}), 1, rows)
+            self.assertLessEqual({row.get("inferred", "gap") for row in rows}, {"gap"}, rows)  # both directions came to it
 
     def check_known(self, speaks, closed, reset, later):
         open_now = {row["client"]: row for row in self.ask("connections")["rows"]}
@@ -146,6 +156,14 @@ class WarmStart(unittest.TestCase):
     def test_ends_in_order(self):
         self.restart(signal.SIGTERM)
         self.assertIn("connections of the last run", self.told())
+
+    def test_ends_in_order_with_fewer_workers_after(self):
+        self.restart(signal.SIGTERM, before=3, after=2)
+        self.assertIn("with 8 connections of the last run", self.told())
+
+    def test_is_killed_with_more_workers_after(self):
+        self.restart(signal.SIGKILL, before=2, after=3)
+        self.assertIn("with 8 connections that the store knows", self.told())
 
     def test_is_killed(self):
         self.restart(signal.SIGKILL)

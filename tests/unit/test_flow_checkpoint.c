@@ -61,14 +61,34 @@ static bool read_file(void *context, void *data, size_t n) {
     return true;
 }
 
-static uint32_t same_scope(void *context, uint32_t saved) {
-    (void)context;
-    return saved;
+/* Half of the hosts, of either family. */
+static unsigned half_of(uint32_t host) {
+    return host / 2 % 2;
 }
 
-static uint32_t other_scope(void *context, uint32_t saved) {
-    (void)context;
-    return saved + SCOPE;
+/* Where saved flows are read from, and go to. */
+struct load {
+    struct file *file;
+    struct flow_tracker *tracker[2];
+    uint32_t scope_more;
+};
+
+static bool read_load(void *context, void *data, size_t n) {
+    return read_file(((struct load *)context)->file, data, n);
+}
+
+/* Of two trackers: by the host's last octet, and the server's, which is 0. */
+static struct flow_tracker *place(void *context, uint8_t family, const uint8_t *a, const uint8_t *b,
+                                  uint32_t *scope) {
+    const struct load *load = context;
+    *scope += load->scope_more;
+    assert_true(family == 4 || family == 6);
+    return load->tracker[load->tracker[1] != NULL ? half_of(a[3] + b[3]) : 0];
+}
+
+static int load_one(struct flow_tracker *t, struct file *file, uint32_t scope_more) {
+    struct load load = {.file = file, .tracker = {t}, .scope_more = scope_more};
+    return flow_load(load.tracker, 1, read_load, place, &load);
 }
 
 static struct flow_tracker *start(struct log *log, uint64_t seed, uint32_t max_flows) {
@@ -126,7 +146,7 @@ static void goes_on(void **state) {
     struct fixture *x = begin();
     assert_int_equal(flow_save(x->tracker[0], write_file, &x->file), 0);
     x->tracker[1] = start(&x->log[1], 99, 0);
-    assert_int_equal(flow_load(x->tracker[1], read_file, same_scope, &x->file), 0);
+    assert_int_equal(load_one(x->tracker[1], &x->file, 0), 0);
     assert_int_equal(x->file.at, x->file.size);
     assert_int_equal(flow_counters(x->tracker[1])->flows_open,
                      flow_counters(x->tracker[0])->flows_open);
@@ -147,7 +167,7 @@ static void time_has_passed(void **state) {
     struct fixture *x = begin();
     assert_int_equal(flow_save(x->tracker[0], write_file, &x->file), 0);
     x->tracker[1] = start(&x->log[1], 99, 0);
-    assert_int_equal(flow_load(x->tracker[1], read_file, same_scope, &x->file), 0);
+    assert_int_equal(load_one(x->tracker[1], &x->file, 0), 0);
     uint64_t saved_ns = flow_now(x->tracker[1]);
     flow_advance(x->tracker[1], saved_ns + 7200 * BASE_NS_PER_S);
     assert_true(x->log[1].n > 100);
@@ -162,13 +182,67 @@ static void scopes(void **state) {
     struct fixture *x = begin();
     assert_int_equal(flow_save(x->tracker[0], write_file, &x->file), 0);
     x->tracker[1] = start(&x->log[1], 99, 0);
-    assert_int_equal(flow_load(x->tracker[1], read_file, other_scope, &x->file), 0);
+    assert_int_equal(load_one(x->tracker[1], &x->file, SCOPE), 0);
     uint64_t open = flow_counters(x->tracker[1])->flows_open;
     assert_true(open > HOSTS / 4);
     run(x->tracker[1], NULL, &x->traffic, SCOPE);
     for (size_t i = 0; i < x->log[1].n; i++)
         assert_int_equal(x->log[1].line[i].scope, SCOPE);
     assert_in_range(flow_counters(x->tracker[1])->flows_open, 1, HOSTS);
+    finish(x);
+}
+
+/* The events of one half of the hosts, or of the other. */
+static void assert_half(const struct log *whole, const struct log *part, unsigned half) {
+    size_t n = 0;
+    for (size_t i = 0; i < whole->n; i++)
+        if (half_of(whole->line[i].host) == half) {
+            assert_true(n < part->n);
+            assert_memory_equal(&part->line[n++], &whole->line[i], sizeof whole->line[i]);
+        }
+    assert_int_equal(n, part->n);
+    assert_true(n > STEPS / 8);
+}
+
+/* One tracker's flows go on in two, and these in one again: each says what belongs to it. */
+static void spread(void **state) {
+    (void)state;
+    struct fixture *x = begin();
+    struct log *log = calloc(3, sizeof *log);
+    struct load load = {.file = &x->file};
+    assert_int_equal(flow_save(x->tracker[0], write_file, &x->file), 0);
+    for (unsigned i = 0; i < 2; i++)
+        load.tracker[i] = start(&log[i], i + 5, 0);
+    assert_int_equal(flow_load(load.tracker, 2, read_load, place, &load), 0);
+    x->log[0].n = 0;
+    for (unsigned n = 0; n < STEPS; n++) {
+        uint32_t host = (uint32_t)random_below(&x->traffic.random, HOSTS);
+        x->traffic.ms += 2;
+        struct segment s = next(&x->traffic, host);
+        segments_feed(x->tracker[0], x->traffic.ms, s);
+        segments_feed(load.tracker[half_of(host)], x->traffic.ms, s);
+    }
+    uint64_t now_ns = flow_now(x->tracker[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        flow_advance(load.tracker[i], now_ns);
+        assert_half(&x->log[0], &log[i], i);
+    }
+    x->file.size = x->file.at = 0;
+    struct load again = {.file = &x->file, .tracker = {start(&log[2], 9, 0)}};
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(flow_save(load.tracker[i], write_file, &x->file), 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(flow_load(again.tracker, 1, read_load, place, &again), 0);
+    assert_int_equal(flow_counters(again.tracker[0])->flows_open,
+                     flow_counters(x->tracker[0])->flows_open);
+    x->log[0].n = 0;
+    run(x->tracker[0], again.tracker[0], &x->traffic, 0);
+    assert_int_equal(log[2].n, x->log[0].n);
+    assert_memory_equal(log[2].line, x->log[0].line, log[2].n * sizeof log[2].line[0]);
+    for (unsigned i = 0; i < 2; i++)
+        flow_free(load.tracker[i]);
+    flow_free(again.tracker[0]);
+    free(log);
     finish(x);
 }
 
@@ -184,7 +258,7 @@ static void faults(void **state) {
     struct file cut = x->file;
     cut.size -= 1;
     x->tracker[1] = start(log, 7, 0);
-    assert_int_equal(flow_load(x->tracker[1], read_file, same_scope, &cut), -1);
+    assert_int_equal(load_one(x->tracker[1], &cut, 0), -1);
     flow_free(x->tracker[1]);
 
     uint64_t flows; /* the head's first number */
@@ -193,23 +267,22 @@ static void faults(void **state) {
     memcpy(x->file.data + x->file.size - entry, x->file.data + head, entry);
     struct file twice = x->file;
     x->tracker[1] = start(log, 7, 0);
-    assert_int_equal(flow_load(x->tracker[1], read_file, same_scope, &twice), -1);
+    assert_int_equal(load_one(x->tracker[1], &twice, 0), 0);
+    assert_int_equal(x->tracker[1]->pool.used, flows - 1);
     flow_free(x->tracker[1]);
 
     x->file.size = 0;
     assert_int_equal(flow_save(x->tracker[0], write_file, &x->file), 0);
     x->tracker[1] = start(log, 7, 100);
-    assert_int_equal(flow_load(x->tracker[1], read_file, same_scope, &x->file), 0);
+    assert_int_equal(load_one(x->tracker[1], &x->file, 0), 0);
     assert_int_equal(x->tracker[1]->pool.used, 100);
     finish(x);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goes_on),
-        cmocka_unit_test(time_has_passed),
-        cmocka_unit_test(scopes),
-        cmocka_unit_test(faults),
+        cmocka_unit_test(goes_on), cmocka_unit_test(time_has_passed), cmocka_unit_test(scopes),
+        cmocka_unit_test(spread),  cmocka_unit_test(faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
