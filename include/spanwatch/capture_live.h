@@ -67,6 +67,9 @@ void capture_live_obtained(const struct capture_live *c, size_t interface,
 size_t capture_live_read(struct capture_live *c, struct packet batch[CAPTURE_BATCH],
                          int timeout_ms);
 
+/* Packets that will be read are not older than this, unless the kernel was very late. */
+uint64_t capture_live_until(const struct capture_live *c);
+
 enum capture_live_state { CAPTURE_LIVE_UP, CAPTURE_LIVE_DOWN, CAPTURE_LIVE_GONE };
 
 /* An interface went down or away, or is up again. Times are the wall clock's, since no packet

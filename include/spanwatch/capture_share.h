@@ -13,9 +13,11 @@
  * that walks a packet's headers (PACKET_FANOUT_CBPF), and here, by the addresses alone. The hash is
  * keyed: strangers choose addresses. What the program does not follow (more than
  * CAPTURE_SHARE_LEVELS headers that carry others, and rare ones among the inner of them) it shares
- * by the innermost addresses that it knows; so it does with the fragments of a tunnel's packets that
- * the kernel has not joined (it joins those of IPv4 in an untagged frame,
- * PACKET_FANOUT_FLAG_DEFRAG).
+ * by the innermost addresses that it knows; so it does with the fragments of a tunnel's packets, of
+ * which only the first may show more. All fragments of a packet come to one worker then, which is
+ * perhaps not the connection's: who decodes them has to hand the segment on. (The kernel would join
+ * fragments before, PACKET_FANOUT_FLAG_DEFRAG, but of IPv4 in untagged frames only, in memory that
+ * the host's own traffic needs, and copies of fragments make it join wrong ones.)
  */
 #ifndef SPANWATCH_CAPTURE_SHARE_H
 #define SPANWATCH_CAPTURE_SHARE_H

@@ -75,8 +75,7 @@ static int set_filter(const struct capture_live *c, struct live_source *s, pcap_
 
 /*
  * packet(7): the first socket makes the group, with a number that the kernel chooses, and brings
- * the program; DEFRAG joins fragments of IPv4 before it is asked. Until it is there the first
- * worker gets all.
+ * the program. Until it is there the first worker gets all.
  */
 static int join_group(const struct capture_live *c, struct live_source *s, int fd,
                       struct base_error *error) {
@@ -84,7 +83,7 @@ static int join_group(const struct capture_live *c, struct live_source *s, int f
     if (g == NULL)
         return 0;
     bool fresh = !g->made;
-    unsigned kind = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_DEFRAG;
+    unsigned kind = PACKET_FANOUT_CBPF;
     int value = (int)(fresh ? (kind | PACKET_FANOUT_FLAG_UNIQUEID) << 16 : g->id | kind << 16);
     socklen_t length = sizeof value;
     if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &value, sizeof value) != 0 ||

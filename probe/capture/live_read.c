@@ -94,6 +94,11 @@ static void copy_packet(u_char *user, const struct pcap_pkthdr *h, const u_char 
     memcpy(slot->octets, octets, captured);
 }
 
+/* So far behind a source's packets may be. */
+static uint64_t lag_ns(const struct capture_live *c) {
+    return (c->options.timeout_ms + SLACK_MS) * BASE_NS_PER_MS;
+}
+
 /* Fill an empty queue. A source that gives nothing has nothing older than its ring's block timer.
  */
 static void refill(struct capture_live *c, struct live_source *s) {
@@ -109,7 +114,7 @@ static void refill(struct capture_live *c, struct live_source *s) {
     /* libpcap asks for more frequent reads only while the interface is down. */
     enter(s,
           pcap_get_required_select_timeout(s->pcap) != NULL ? CAPTURE_LIVE_DOWN : CAPTURE_LIVE_UP);
-    uint64_t quiet_ns = asked_ns - (c->options.timeout_ms + SLACK_MS) * BASE_NS_PER_MS;
+    uint64_t quiet_ns = asked_ns - lag_ns(c);
     if (n == 0 && quiet_ns > s->quiet_ns)
         s->quiet_ns = quiet_ns;
 }
@@ -184,6 +189,19 @@ size_t capture_live_read(struct capture_live *c, struct packet batch[CAPTURE_BAT
     wait_for_packets(c, timeout_ms);
     refill_all(c);
     return merge(c, batch);
+}
+
+uint64_t capture_live_until(const struct capture_live *c) {
+    uint64_t until_ns = BASE_NEVER_NS;
+    for (size_t i = 0; i < c->options.count; i++) {
+        const struct live_source *s = &c->source[i];
+        uint64_t next_ns = s->next < s->queued           ? slot_at(c, s, s->next)->ts_ns
+                           : s->state == CAPTURE_LIVE_UP ? s->quiet_ns
+                                                         : BASE_NEVER_NS;
+        until_ns = next_ns < until_ns ? next_ns : until_ns;
+    }
+    /* With no interface up there is only what comes after one has come back. */
+    return until_ns != BASE_NEVER_NS ? until_ns : live_wall_ns() - lag_ns(c);
 }
 
 /* ---- drops ---- */

@@ -133,7 +133,9 @@ static int init_workers(struct probe_job *job, struct base_error *error) {
 
     job->worker = calloc(job->options->workers, sizeof *job->worker);
     job->context = calloc(job->options->workers, sizeof *job->context);
-    if (job->worker == NULL || job->context == NULL)
+    if (job->workers > 1)
+        job->hand_over = cli_hand_over_new(&job->share);
+    if (job->worker == NULL || job->context == NULL || (job->workers > 1 && job->hand_over == NULL))
         return base_error_set(error, "worker", "out of memory");
     if (wants_snapshots(job->options) &&
         cli_snapshots_init(&job->snapshots, job->context, job->workers, &job->config, error) != 0)
@@ -141,7 +143,8 @@ static int init_workers(struct probe_job *job, struct base_error *error) {
     for (size_t i = 0; i < job->workers; i++) {
         struct cli_worker *w = &job->worker[i];
         w->snapshots = job->snapshots.maker != NULL;
-        w->among_others = job->workers > 1;
+        w->others = job->hand_over;
+        w->number = i;
         if (cli_worker_init(w, job->capture[i], &share, job->services, error) != 0)
             return -1;
         job->context[i] = (struct record_context){.probe = job->name,
@@ -242,6 +245,7 @@ static void finish(struct probe_job *job) {
     sem_destroy(&job->opener.wanted);
     cli_snapshots_fini(&job->snapshots);
     cli_alarms_fini(&job->alarms);
+    cli_hand_over_free(job->hand_over);
     free(job->worker);
     free(job->context);
     service_free(job->services);

@@ -68,8 +68,9 @@ struct probe_job {
     size_t workers;
     struct capture_share share; /* which worker gets what */
     struct capture_live *capture[CLI_WORKERS_MOST];
-    struct cli_worker *worker;      /* `workers` of them */
-    struct record_context *context; /* as many: each worker has its own decoder */
+    struct cli_hand_over *hand_over; /* among workers; NULL with a single one */
+    struct cli_worker *worker;       /* `workers` of them */
+    struct record_context *context;  /* as many: each worker has its own decoder */
     struct cli_snapshots snapshots;
     struct cli_alarms alarms;
     double sink_fill, sink_lag_s; /* of alarm_stats */

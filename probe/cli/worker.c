@@ -11,6 +11,8 @@ enum {
     RING_NOTES = 1 << 15,
     TICK_MS = 100,  /* the longest wait for packets: timers, stop and services are looked at then */
     PICTURE_MS = 1, /* the same while a picture is being given */
+    OTHERS_MS = 10, /* where other workers wait for this one's word */
+    HELD_MS = 3,    /* while this one waits for theirs */
     BEHIND_MS = 1000, /* of the wall clock while no packets come: they may still be on their way */
     FINISH_MS = 2000, /* for open connections at the end */
     REST_MS = 1000,   /* for packets that came before the end: many rings at full speed */
@@ -162,7 +164,7 @@ static void publish(struct cli_worker *w) {
     if (flow_now(w->pipe.tracker) > w->now_ns)
         w->now_ns = flow_now(w->pipe.tracker);
     s.ts_ns = w->now_ns;
-    s.kernel_drops = w->kernel_drops;
+    s.kernel_drops = w->kernel_drops + w->hand_lost;
     s.interface_drops = w->interface_drops;
     s.store_lost = w->shed_total;
     memcpy(word, &s, sizeof word);
@@ -183,7 +185,7 @@ void cli_worker_stats(const struct cli_worker *w, struct record_stats *s) {
  * other workers wait for its pictures. */
 static void advance(struct cli_worker *w) {
     uint64_t idle_ns = clock_ns(CLOCK_REALTIME) - BEHIND_MS * BASE_NS_PER_MS;
-    if (flow_now(w->pipe.tracker) != 0 || w->among_others)
+    if (flow_now(w->pipe.tracker) != 0 || w->others != NULL)
         flow_advance(w->pipe.tracker, idle_ns);
     if (idle_ns > w->now_ns)
         w->now_ns = idle_ns;
@@ -206,10 +208,21 @@ static void look_around(struct cli_worker *w, bool idle) {
     }
 }
 
+/* One of several workers: what it decodes may be another's, and what it tracks come from one. */
+static void share(struct cli_worker *w, const struct packet *batch, size_t n) {
+    cli_hand_over_make_room(w->others, w->number, &w->pipe);
+    size_t taken = cli_pipe_decode(&w->pipe, batch, n);
+    w->hand_lost +=
+        cli_hand_over_give(w->others, w->number, &w->pipe, taken, capture_live_until(w->capture));
+    w->holds = cli_hand_over_take(w->others, w->number, &w->pipe, clock_ns(CLOCK_REALTIME));
+}
+
 static bool take_batch(struct cli_worker *w, int timeout_ms) {
     struct packet batch[CAPTURE_BATCH];
     size_t n = capture_live_read(w->capture, batch, timeout_ms);
-    if (n > 0)
+    if (w->others != NULL)
+        share(w, batch, n);
+    else if (n > 0)
         cli_pipe_take(&w->pipe, batch, n);
     tell_changes(w);
     return n > 0;
@@ -238,6 +251,28 @@ static void adopt_services(struct cli_worker *w) {
     atomic_store_explicit(&w->services_used, w->pipe.services, memory_order_release);
 }
 
+/* What others still hand over, until they have seen all of theirs. */
+static void take_last(struct cli_worker *w) {
+    const struct timespec pause = {.tv_nsec = ROOM_WAIT_US * 1000};
+    if (w->others == NULL)
+        return;
+    cli_hand_over_rest(w->others, w->number);
+    while (!cli_hand_over_all_rest(w->others) && clock_ns(CLOCK_MONOTONIC) < w->end_ns) {
+        cli_hand_over_take(w->others, w->number, &w->pipe, clock_ns(CLOCK_REALTIME));
+        nanosleep(&pause, NULL);
+    }
+    cli_hand_over_take(w->others, w->number, &w->pipe, UINT64_MAX);
+}
+
+/* How long to wait for packets. Others wait for the word that there are none. */
+static int patience_ms(const struct cli_worker *w, bool picturing) {
+    if (picturing)
+        return PICTURE_MS;
+    if (w->others == NULL)
+        return TICK_MS;
+    return w->holds ? HELD_MS : OTHERS_MS;
+}
+
 /* What had arrived before the end is in the kernel's rings. A block comes when its timer has run
  * out, and waits for those of silent interfaces: only a read after that finds nothing for good. */
 static void take_rest(struct cli_worker *w) {
@@ -252,6 +287,7 @@ static void take_rest(struct cli_worker *w) {
     if (w->now_ns == 0)
         advance(w); /* neither a packet nor a quiet moment so far: the counters need a time */
     w->end_ns = clock + FINISH_MS * BASE_NS_PER_MS;
+    take_last(w);
 }
 
 /* Flows of the run before: what has run out meanwhile is told before the first packet, and none of
@@ -271,7 +307,7 @@ static void *work(void *worker) {
     catch_up(w);
     while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
         adopt_services(w);
-        bool idle = !take_batch(w, picturing ? PICTURE_MS : TICK_MS);
+        bool idle = !take_batch(w, patience_ms(w, picturing));
         look_around(w, idle);
         picturing = picture(w);
         publish_clock(w);

@@ -17,7 +17,7 @@
 #include "spanwatch/capture_live.h"
 #include "spanwatch/ring.h"
 
-#include "pipe.h"
+#include "hand_over.h"
 
 /* What a worker tells the main loop. */
 enum cli_note_kind { CLI_NOTE_EVENT, CLI_NOTE_GAP, CLI_NOTE_CHANGE };
@@ -47,7 +47,8 @@ struct cli_worker {
     void *wake_context;
     bool goes_on;   /* its flows go on in the next run: at the end nothing is told of open ones */
     bool snapshots; /* pictures for them are wanted; set before cli_worker_init */
-    bool among_others; /* there are other workers: its clock begins without a packet too */
+    struct cli_hand_over *others; /* the way to other workers, borrowed; NULL when there are none */
+    size_t number;                /* among them */
     uint32_t
         timeout_ms; /* of the kernel's ring: so long a packet may still be on its way at the end */
     pthread_t thread;
@@ -67,6 +68,8 @@ struct cli_worker {
     bool torn;               /* something of the picture that is being given found no room */
     bool shedding, told;     /* told: notes were put since the last wake */
     uint64_t newest_ns;      /* of the last event */
+    bool holds;              /* segments, until the other workers have come as far */
+    uint64_t hand_lost;      /* segments that found no room on their way to another worker */
     uint64_t shed_total, kernel_drops, interface_drops;
     uint64_t now_ns; /* the time of the counters: the tracker's, or the idle clock's */
     uint64_t publish_ns, drops_ns, end_ns; /* monotonic clock: next time; end_ns: 0 while running */

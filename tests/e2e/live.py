@@ -36,7 +36,7 @@ F_SETPIPE_SZ = 1031
 STATE = ("client", "server", "client_state", "server_state", "client_was", "server_was", "cause", "inferred")
 CLOSED = ("client", "server", "conn_state", "history", "end", "client_bytes", "server_bytes", "client_packets",
           "server_packets", "client_retransmits", "server_retransmits")
-COUNTED = ("packets", "bytes", "tcp", "not_tcp", "truncated", "malformed", "duplicates", "reordered", "stray")
+COUNTED = ("packets", "bytes", "tcp", "not_tcp", "truncated", "malformed", "fragments", "duplicates", "reordered", "stray")
 
 
 # ---- lives of connections
