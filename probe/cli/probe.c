@@ -201,10 +201,9 @@ static int with_signals_blocked(struct probe_job *job,
 
 static int start_all_workers(struct probe_job *job, struct base_error *error) {
     int result = 0;
+    tell_obtained(job); /* the captures are the workers' from here on */
     for (size_t i = 0; i < job->workers && result == 0; i++)
         result = cli_worker_start(&job->worker[i], error);
-    if (result == 0)
-        tell_obtained(job);
     return result;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The probe beside the yardstick's recorder: live agreement with the kernels must be as good as that of `read` afterwards.
 
-    live_truth.py --spanwatch PROGRAM [--all] [--jobs N] [--seed N] [--keep DIR] [SCENARIO ...]
+    live_truth.py --spanwatch PROGRAM [--all] [--workers N] [--jobs N] [--seed N] [--keep DIR] [SCENARIO ...]
 
 The recorder of ../shared/kernel-truth runs a scenario between its namespaces and captures it; `spanwatch probe` watches the same tap at the same
 time. The yardstick's comparer then judges both, what the probe said and what `read` says of the capture, by the states that the kernels showed.
@@ -46,13 +46,14 @@ def enter(namespace):
 class Watch:
     """The probe on the recorder's tap, from the moment that it captures."""
 
-    def __init__(self, program, namespace, device, folder):
+    def __init__(self, program, workers, namespace, device, folder):
         self.notify = os.path.join(folder, "notify")
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         manager.bind(self.notify)
         os.chmod(self.notify, 0o777)
         manager.settimeout(READY_LIMIT)
-        command = [program, "probe", "-i", device, "--name", "live", "--format", "jsonl", "--redis", "none", "--records", "transitions,stats"]
+        command = [program, "probe", "-i", device, "--name", "live", "--workers", workers, "--format", "jsonl", "--redis", "none", "--records",
+                   "transitions,stats"]
         with open(os.path.join(folder, "live.jsonl"), "wb") as out, open(os.path.join(folder, "live.err"), "wb") as err:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, preexec_fn=lambda: enter(namespace),
                                             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "NOTIFY_SOCKET": self.notify})
@@ -71,7 +72,7 @@ class Watch:
             raise RuntimeError(f"the probe ended with status {status}")
 
 
-def record_here(program, folder, seed, scenario, *options):
+def record_here(program, workers, folder, seed, scenario, *options):
     """In a process of its own: the yardstick's recorder, whose capture takes the probe along."""
     sys.dont_write_bytecode = True
     sys.path.insert(0, YARDSTICK)
@@ -80,7 +81,7 @@ def record_here(program, folder, seed, scenario, *options):
     class Both(record.Capture):
         def __init__(self, net, path, snaplen=128):
             super().__init__(net, path, snaplen)
-            self.watch = Watch(program, net.mid, net.tap, os.path.dirname(path))
+            self.watch = Watch(program, workers, net.mid, net.tap, os.path.dirname(path))
 
         def stop(self):
             self.watch.stop()
@@ -95,7 +96,8 @@ def run(args, scenario, root):
     """Record one scenario with the probe beside; what went wrong, or None."""
     folder = os.path.join(root, scenario)
     os.makedirs(folder)
-    done = subprocess.run([sys.executable, os.path.abspath(__file__), "--record", args.spanwatch, folder, str(args.seed)]
+    done = subprocess.run([sys.executable, os.path.abspath(__file__), "--record", args.spanwatch, str(args.workers), folder,
+                           str(args.seed)]
                           + VARIANTS.get(scenario, [scenario]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False)
     return None if done.returncode == 0 else f"the recording failed: {done.stdout.strip()[-500:]}"
@@ -147,6 +149,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spanwatch", required=True)
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--workers", type=int, default=1, help="of the probe")
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--keep", help="record into this folder, and leave it there")

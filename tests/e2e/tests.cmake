@@ -34,6 +34,9 @@ if(Python3_FOUND)
 
   add_test(NAME e2e_live_truth COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/live_truth.py
                                        --spanwatch $<TARGET_FILE:spanwatch>)
+  add_test(NAME e2e_live_truth_3_workers COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/live_truth.py
+                                                 --spanwatch $<TARGET_FILE:spanwatch> --workers 3)
+  set_tests_properties(e2e_live_truth_3_workers PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL TRUE)
   set_tests_properties(e2e_live_truth PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL TRUE)
 
   add_test(NAME e2e_flood COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/flood.py
