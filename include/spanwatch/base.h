@@ -33,6 +33,10 @@ void base_error_print(const struct base_error *e);
 /* "spanwatch: ..." to standard error, for what is not a failure. Control octets are escaped. */
 void base_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* From now on a line that standard error does not take at once is left out; the next one that it
+ * takes is preceded by their number. For a program that must not wait for who reads it. */
+void base_warn_without_waiting(void);
+
 /* An IP address in network byte order. family is 4 or 6; of IPv4 only the first four octets count,
  * the others are zero, so that two addresses compare with memcmp. */
 struct base_addr {

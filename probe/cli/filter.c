@@ -9,8 +9,15 @@
 
 #include <pcap/pcap.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { PROGRAMS = 64 /* link types at once; packets of further ones do not match */ };
+enum {
+    PROGRAMS = 64, /* link types at once; packets of further ones do not match */
+    ETHERNET = 1,
+    ADDRESSES = 12, /* octets before a VLAN tag */
+    TAG = 4,
+    FRAME = 1 << 17 /* octets of a frame whose tag is taken off; the rest counts as not captured */
+};
 
 struct link_program {
     uint16_t link;
@@ -23,6 +30,8 @@ struct cli_filter {
     struct link_program program[PROGRAMS];
     size_t count, faults;
     struct base_error first_fault;
+    bool untags; /* the expression does not speak of VLANs */
+    uint8_t frame[FRAME];
 };
 
 /* https://www.tcpdump.org/linktypes.html: LINKTYPE_ values that are not DLT_ values. */
@@ -81,6 +90,7 @@ int cli_filter_new(struct cli_filter **out, const char *expression, struct base_
     if (*out == NULL)
         return base_error_set(error, "--filter", "out of memory");
     (*out)->expression = expression;
+    (*out)->untags = strstr(expression, "vlan") == NULL;
     return 0;
 }
 
@@ -98,6 +108,24 @@ static struct link_program *add_program(struct cli_filter *f, uint16_t link) {
     return p;
 }
 
+/* Has it a tag that the kernel would take off? */
+static bool is_tagged(const struct packet *p) {
+    if (p->link != ETHERNET || p->captured < ADDRESSES + TAG)
+        return false;
+    unsigned type = (unsigned)p->data[ADDRESSES] << 8 | p->data[ADDRESSES + 1];
+    return type == 0x8100 || type == 0x88a8;
+}
+
+static struct packet without_tag(struct cli_filter *f, const struct packet *p) {
+    struct packet bare = *p;
+    bare.data = f->frame;
+    bare.length -= TAG;
+    bare.captured = p->captured - TAG < FRAME ? p->captured - TAG : FRAME;
+    memcpy(f->frame, p->data, ADDRESSES);
+    memcpy(f->frame + ADDRESSES, p->data + ADDRESSES + TAG, bare.captured - ADDRESSES);
+    return bare;
+}
+
 bool cli_filter_match(struct cli_filter *f, const struct packet *p) {
     struct link_program *found = NULL;
     for (size_t i = 0; i < f->count && found == NULL; i++)
@@ -107,7 +135,8 @@ bool cli_filter_match(struct cli_filter *f, const struct packet *p) {
         found = add_program(f, p->link);
     if (found == NULL || !found->usable)
         return false;
-    return bpf_filter(found->code.bf_insns, p->data, p->length, p->captured) != 0;
+    struct packet seen = f->untags && is_tagged(p) ? without_tag(f, p) : *p;
+    return bpf_filter(found->code.bf_insns, seen.data, seen.length, seen.captured) != 0;
 }
 
 size_t cli_filter_faults(const struct cli_filter *f, struct base_error *first) {

@@ -4,6 +4,10 @@
  * Input: an expression of pcap-filter(7), and packets of any link types. Output: whether a packet
  * matches. A program is compiled for each link type when its first packet comes. Owner: the reader;
  * one thread.
+ *
+ * On an interface the kernel applies the expression, when it has taken the outer VLAN tag off a
+ * frame: "tcp" matches TCP in a VLAN, too. So it is here, unless the expression itself speaks of
+ * VLANs, as libpcap then looks for the tag in both places.
  */
 #ifndef CLI_FILTER_H
 #define CLI_FILTER_H

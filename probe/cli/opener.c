@@ -26,6 +26,7 @@ static void *open_again(void *opener) {
     struct cli_opener *o = opener;
     pthread_setname_np(pthread_self(), "opener");
     daemon_confine(DAEMON_OPENER);
+    sem_post(&o->confined);
     while (!atomic_load(&o->stop)) {
         while (sem_wait(&o->wanted) != 0)
             ; /* a signal */
@@ -46,6 +47,8 @@ int cli_opener_start(struct cli_opener *o, struct capture_live *const *captures,
     if (fault != 0)
         return base_error_set(error, "opener", "cannot start a thread: %s", strerror(fault));
     o->running = true;
+    while (sem_wait(&o->confined) != 0)
+        ; /* a signal */
     return 0;
 }
 

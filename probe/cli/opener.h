@@ -19,13 +19,13 @@ struct cli_opener {
     struct capture_live *const *captures; /* borrowed */
     size_t workers;
     pthread_t thread;
-    sem_t wanted;
+    sem_t wanted, confined;
     _Atomic bool stop;
     bool running;
 };
 
 /* Start the thread; it inherits the caller's capabilities, so this comes before they are dropped.
- * -1 with `error`. */
+ * Returns when it has put on its filter; -1 with `error`. */
 int cli_opener_start(struct cli_opener *o, struct capture_live *const *captures, size_t workers,
                      struct base_error *error);
 

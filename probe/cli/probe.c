@@ -242,6 +242,7 @@ static void finish(struct probe_job *job) {
     cli_output_close(&job->output, NULL);
     daemon_notify_close(&job->notify);
     sem_destroy(&job->opener.wanted);
+    sem_destroy(&job->opener.confined);
     cli_snapshots_fini(&job->snapshots);
     cli_alarms_fini(&job->alarms);
     cli_hand_over_free(job->hand_over);
@@ -259,6 +260,7 @@ int cli_probe(const struct cli_options *o) {
     enum cli_status status = CLI_USAGE;
     job = (struct probe_job){.options = o, .fd = -1, .notify = {.fd = -1}};
     sem_init(&job.opener.wanted, 0, 0);
+    sem_init(&job.opener.confined, 0, 0);
     cli_config_init(&job.config);
     if (prepare(&job, &error) != 0)
         base_error_print(&error);

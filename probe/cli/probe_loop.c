@@ -319,6 +319,7 @@ int probe_run(struct probe_job *job, struct base_error *error) {
             probe_tell_gap(job, &missed);
         start_timers(job);
         probe_cmdb_share(job);
+        base_warn_without_waiting(); /* whoever reads the messages must not hold the loop */
         daemon_notify_send(&job->notify, "READY=1");
         uv_run(&job->uv.loop, UV_RUN_DEFAULT);
         write_rest(job);

@@ -97,8 +97,8 @@ def traffic(cable, rounds):
 
 # ---- comparing
 
-def read_back(program, path):
-    done = subprocess.run((program, "read", path, "--name", NAME, "--format", "jsonl") + TIMERS, capture_output=True,
+def read_back(program, path, *options):
+    done = subprocess.run((program, "read", path, "--name", NAME, "--format", "jsonl") + TIMERS + options, capture_output=True,
                           text=True, check=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
     return [json.loads(line, parse_float=str) for line in done.stdout.splitlines()]
 
@@ -178,9 +178,6 @@ def test_rights_are_dropped(box):
     for options, kept in (((), 1), (("--no-reopen",), 0), (("--workers", "2", "--user", "daemon"), 1)):
         probe = box.probe("-i", "eth0", *options)
         probe.wait_until_capturing()
-        # the opener puts on its filter when its thread first runs, which may be later
-        probe.wait_for("a filter on every thread",
-                       lambda: all(t["Seccomp"] == "2" for t in threads_of(probe.process.pid)))
         threads = list(threads_of(probe.process.pid))
         holders = [t for t in threads if int(t["CapPrm"], 16) != 0]
         assert len(holders) == kept, f"{options}: {len(holders)} threads hold capabilities"
@@ -329,6 +326,50 @@ def test_tagged_frames(box):
         box.ends_well(probe)
         read = [r for r in read_back(box.program, path) if not r.get("cause", "").startswith("timeout")]
         assert same_records(probe.records(), read, "transition", STATE + ("vlan",))[0] >= 7, case
+
+
+def test_filters_and_tags(box):
+    """A filter means the same on an interface, where the kernel takes the outer tag off, as on a file, where it is there."""
+    matched = set()
+    for case in ("vlan", "qinq", "handshake_close"):
+        path = os.path.join(ROOT, "pcaps", case + ".pcap")
+        for words in ("tcp", "vlan", "vlan and tcp", "not tcp", "vlan and vlan and tcp", "not vlan"):
+            probe = box.probe("-i", "eth0", "--filter", words)
+            probe.wait_until_capturing()
+            with box.cable.client, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+                s.bind(("eth0", 0))
+                for _, frame, _ in read_pcap(path)[0]:
+                    s.send(frame)
+            box.ends_well(probe)
+            mine, theirs = probe.records("stats")[-1]["packets"], read_back(box.program, path, "--filter", words)[-1]["packets"]
+            assert mine == theirs, f"{case}, {words}: {mine} live, {theirs} of the file"
+            matched.add((case, words, mine > 0))
+    assert {("vlan", "tcp", True), ("vlan", "vlan and tcp", True), ("qinq", "vlan and vlan and tcp", True),
+            ("vlan", "not vlan", False)} <= matched, matched
+
+
+def test_full_standard_error_does_not_hold_it(box):
+    """Who reads no messages stops neither records nor the end; what was left out is counted."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, F_SETPIPE_SZ, 8192)
+    probe = box.probe("-i", "eth0", *TIMERS, errors=writer)
+    os.close(writer)
+    probe.wait_until_capturing()
+    for n in range(200):
+        probe.process.send_signal(signal.SIGHUP)
+        time.sleep(0.005)
+    probe.wait_until_closed(traffic(box.cable, 1))
+    told = os.read(reader, 65536).decode()
+    assert "no reader" not in told
+    probe.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    told += os.read(reader, 65536).decode()
+    assert "lines before this one found no reader" in told, told
+    for n in range(200):
+        probe.process.send_signal(signal.SIGHUP)
+        time.sleep(0.005)
+    box.ends_well(probe)
+    os.close(reader)
 
 
 def test_two_interfaces_are_merged_by_time(box):

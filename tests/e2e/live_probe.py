@@ -94,15 +94,15 @@ class Probe:
     """spanwatch probe in the server's namespace, with its records as they come. `manager` is the socket of the service
     manager that it has, unless the environment names another."""
 
-    def __init__(self, program, cable, folder, *options, output=None, without_net_raw=False, environment=None):
+    def __init__(self, program, cable, folder, *options, output=None, errors=None, without_net_raw=False, environment=None):
         self.path = os.path.join(folder, f"probe{time.monotonic_ns()}.jsonl")
         self.errors_path = self.path + ".err"
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.manager.bind(self.path + ".notify")
         self.started = time.monotonic()
-        with open(self.errors_path, "wb") as errors, open(self.path, "wb") as records, cable.server:
+        with open(self.errors_path, "wb") as said, open(self.path, "wb") as records, cable.server:
             self.process = subprocess.Popen(
-                (program, "probe", "--name", NAME, "--redis", "none") + options, stdout=output or records, stderr=errors,
+                (program, "probe", "--name", NAME, "--redis", "none") + options, stdout=output or records, stderr=errors or said,
                 preexec_fn=self._drop_net_raw if without_net_raw else None,
                 env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "NOTIFY_SOCKET": self.path + ".notify",
                      **(environment or {})})
