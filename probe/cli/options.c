@@ -49,10 +49,13 @@ static const struct option_row rows[] = {
      "the store: redis://[user[:password]@]host[:port][/db] or unix:///path (default: the server "
      "that probe has started on this machine)"},
     {"filter", "BPF", CLI_RUN, TEXT(filter),
-     "use only packets that match this expression, as in pcap-filter(7)"},
+     "use only packets that match this expression, as in pcap-filter(7); unless it speaks of vlan "
+     "it "
+     "is asked of a frame without its outer VLAN tag"},
     {"workers", "N", CLI_RUN, 0, take_workers,
-     "1 to 64 (default 1): probe shares out connections among N threads; read uses one, whatever "
-     "N"},
+     "1 to 64 (default 1): probe shares out connections, by their pair of addresses, among N "
+     "threads; "
+     "read uses one, whatever N"},
     {"services", "FILE", CLI_FILES, TEXT(services), "names of services by server and port (JSON)"},
     {"cmdb", "FILE", CLI_FILES, 0, take_cmdb,
      "attributes of services, and names of clients by address or network: JSON, or CSV when the "

@@ -5,7 +5,7 @@
 
 A sender on one core replays a generated capture into a virtual cable between two namespaces, over and over, as fast as the kernel takes it;
 on the other core sits the program that captures. Programs take turns, round by round, each with the same ring and snaplen: `tcpdump -w
-/dev/null`, spanwatch (its tracker at work; without records, and with all, as JSON Lines into a pipe), argus where it is installed. Then tcpdump and spanwatch run at
+/dev/null`, spanwatch (its tracker at work; without records, with three workers on that core, and with all records, as JSON Lines into a pipe), argus where it is installed. Then tcpdump and spanwatch run at
 once on that core. Prints, a row a run: packets sent a second, those that were dropped, and processor seconds of the program. Needs root (exit
 status 77). Exit status 1 when in the same round spanwatch dropped more than tcpdump.
 """
@@ -115,6 +115,7 @@ def tools(args, folder):
     found = [Tool("tcpdump", ["tcpdump", "-i", "eth0", "-n", "-s", str(args.snaplen), "-B", str(args.ring_mib * 1024), "-Z", "root", "-w",
                               "/dev/null"], tcpdump_drops),
              Tool("spanwatch", spanwatch + ["--records", "stats"], spanwatch_drops),
+             Tool("spanwatch, three workers", spanwatch + ["--records", "stats", "--workers", "3"], spanwatch_drops),
              Tool("spanwatch, all records", spanwatch, spanwatch_drops, keep='{"type":"stats"')]
     if shutil.which("argus"):
         settings, written = os.path.join(folder, "argus.conf"), os.path.join(folder, "argus.out")
