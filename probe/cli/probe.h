@@ -59,14 +59,14 @@ struct probe_job {
     struct probe_cmdb cmdb_share;
     char name[CLI_NAME_MAX + 1];
     struct cli_output output;
-    int fd;                    /* of the output, non-blocking where it could block; -1 for none */
-    struct store_jsonl *lines; /* NULL with --format none */
-    struct store_redis *store; /* NULL with --redis none */
-    struct redis_url url;      /* of the store */
-    bool embedded;             /* the store is a server of our own */
+    int fd;                     /* of the output, non-blocking where it could block; -1 for none */
+    struct capture_share share; /* which worker gets what */
+    struct store_jsonl *lines;  /* NULL with --format none */
+    struct store_redis *store;  /* NULL with --redis none */
+    struct redis_url url;       /* of the store */
+    bool embedded;              /* the store is a server of our own */
 
     size_t workers;
-    struct capture_share share; /* which worker gets what */
     struct capture_live *capture[CLI_WORKERS_MOST];
     struct cli_hand_over *hand_over; /* among workers; NULL with a single one */
     struct cli_worker *worker;       /* `workers` of them */
@@ -82,6 +82,7 @@ struct probe_job {
     struct probe_loop uv;
     bool blocked;                             /* the output takes no more for now */
     bool pollable;                            /* uv.writable watches the output */
+    bool stopping, failed;                    /* failed: exit status 1 */
     uint64_t ts_ns;                           /* of the newest record written */
     uint64_t lost_ns[CAPTURE_MAX_INTERFACES]; /* since when each gives nothing; 0: it does */
     uint64_t gaps;                            /* gap records */
@@ -90,7 +91,6 @@ struct probe_job {
     struct record_stats told; /* the last stats record: drops since then make a gap */
     struct probe_drops kernel_drops, interface_drops;
     uint64_t beats[CLI_WORKERS_MOST]; /* when the watchdog last looked */
-    bool stopping, failed;            /* failed: exit status 1 */
     uint64_t deadline_ns;             /* of the end, by uv_hrtime() */
 };
 
