@@ -33,8 +33,9 @@ static void segments_addr(uint32_t host, uint8_t addr[16]) {
     addr[3] = (uint8_t)host;
 }
 
-static struct segment segments_make(uint32_t from, uint16_t from_port, uint32_t to,
-                                    uint16_t to_port, uint8_t flags, uint32_t seq, uint32_t ack) {
+static inline struct segment segments_make(uint32_t from, uint16_t from_port, uint32_t to,
+                                           uint16_t to_port, uint8_t flags, uint32_t seq,
+                                           uint32_t ack) {
     struct segment s = {.family = 4,
                         .src_port = from_port,
                         .dst_port = to_port,
@@ -48,7 +49,7 @@ static struct segment segments_make(uint32_t from, uint16_t from_port, uint32_t 
 }
 
 /* One segment, `ms` milliseconds after the epoch of the tests. */
-static void segments_feed(struct flow_tracker *t, uint64_t ms, struct segment s) {
+static inline void segments_feed(struct flow_tracker *t, uint64_t ms, struct segment s) {
     static uint16_t ip_id;
     const uint8_t verdict = DECODE_TCP;
     s.ip_id = ++ip_id ? ip_id : ++ip_id;
