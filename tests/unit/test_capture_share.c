@@ -66,12 +66,18 @@ static size_t worker_of_segment(const struct shares *s, const struct segment *se
     return capture_share_worker(&s->share, segment->family, segment->src, segment->dst);
 }
 
-static void check_frame(struct shares *s, const uint8_t *frame, uint32_t n,
-                        const struct segment *segment, const char *what) {
+static bool is_right(const struct shares *s, const uint8_t *frame, uint32_t n,
+                     const struct segment *segment) {
     size_t worker = worker_of_segment(s, segment);
-    if (worker_of_sent(s, frame, n) != worker || worker_of_received(s, frame, n) != worker)
+    return worker_of_sent(s, frame, n) == worker && worker_of_received(s, frame, n) == worker;
+}
+
+static void check_frame(const struct shares *s, const uint8_t *frame, uint32_t n,
+                        const struct segment *segment, const char *what) {
+    if (!is_right(s, frame, n, segment))
         fail_msg("%s: sent to worker %zu, received by %zu, not %zu", what,
-                 worker_of_sent(s, frame, n), worker_of_received(s, frame, n), worker);
+                 worker_of_sent(s, frame, n), worker_of_received(s, frame, n),
+                 worker_of_segment(s, segment));
 }
 
 /* ---- the hash ---- */
@@ -109,21 +115,48 @@ static void test_spread(void **state) {
 
 /* ---- the program: captures ---- */
 
-/* Fragments that wait for others belong where the whole will be; those of a tunnel's packets do
- * not show it, and the kernel joins them before. */
+/* Workers of fragments that wait for others. */
 struct waiting {
-    size_t sent[CAPTURE_BATCH], n;
+    size_t worker[CAPTURE_BATCH], n;
 };
 
-static unsigned check_capture(struct shares *s, const char *path) {
+struct checked {
+    unsigned right, handed_over;
+};
+
+static bool is_fragment(const struct packet *p) {
+    struct decoder *fresh = decode_new();
+    struct segment segment;
+    enum decode_verdict verdict = decode_packet(fresh, p, &segment);
+    decode_free(fresh);
+    return verdict == DECODE_FRAGMENT;
+}
+
+/* A packet belongs to its segment's worker, and so do the fragments before it. A tunnel's packet in
+ * fragments does not show that: it may be another's, who hands it over. */
+static void check_packet(const struct shares *s, const struct packet *p,
+                         const struct segment *segment, struct waiting *waiting,
+                         struct checked *checked) {
+    if (!is_right(s, p->data, p->captured, segment) && is_fragment(p)) {
+        checked->handed_over++;
+        waiting->n = 0;
+        return;
+    }
+    check_frame(s, p->data, p->captured, segment, "a packet of a capture");
+    while (waiting->n > 0)
+        assert_int_equal(waiting->worker[--waiting->n], worker_of_segment(s, segment));
+    checked->right++;
+}
+
+static struct checked check_capture(const struct shares *s, const char *path) {
     struct capture *c;
     struct base_error error;
     struct packet batch[CAPTURE_BATCH];
     struct segment segment;
     struct waiting waiting = {.n = 0};
-    unsigned checked = 0;
-    bool joined_before = strstr(path, "vxlan_fragments") != NULL;
-    assert_int_equal(capture_open_files(&c, &path, 1, &error), 0);
+    struct checked checked = {0};
+    if (capture_open_files(&c, &path, 1, &error) != 0)
+        return checked; /* not a capture */
     for (size_t n; (n = capture_read(c, batch)) > 0;)
         for (size_t i = 0; i < n; i++) {
             const struct packet *p = &batch[i];
@@ -131,30 +164,49 @@ static unsigned check_capture(struct shares *s, const char *path) {
                 continue;
             enum decode_verdict verdict = decode_packet(s->decoder, p, &segment);
             if (verdict == DECODE_FRAGMENT && waiting.n < CAPTURE_BATCH)
-                waiting.sent[waiting.n++] = worker_of_sent(s, p->data, p->captured);
-            if ((verdict != DECODE_TCP && verdict != DECODE_ICMP) || joined_before)
-                continue;
-            check_frame(s, p->data, p->captured, &segment, path);
-            while (waiting.n > 0)
-                assert_int_equal(waiting.sent[--waiting.n], worker_of_segment(s, &segment));
-            checked++;
+                waiting.worker[waiting.n++] = worker_of_sent(s, p->data, p->captured);
+            if (verdict == DECODE_TCP || verdict == DECODE_ICMP)
+                check_packet(s, p, &segment, &waiting, &checked);
         }
     capture_free(c);
     return checked;
 }
 
-static void test_captures(void **state) {
+/* How many captures of a pattern have packets of connections. A new decoder takes them for no
+ * copies of what it has seen. */
+static unsigned check_captures(struct shares *s, const char *pattern, struct checked *sum) {
     glob_t found;
-    unsigned checked = 0, encapsulations = 0;
-    assert_int_equal(glob("pcaps/*.pcap", 0, NULL, &found), 0);
+    unsigned captures = 0;
+    *sum = (struct checked){0};
+    decode_free(s->decoder);
+    s->decoder = decode_new();
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return 0;
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        unsigned n = check_capture(*state, found.gl_pathv[i]);
-        checked += n;
-        encapsulations += n > 0 && strstr(found.gl_pathv[i], "encap_") != NULL;
+        struct checked one = check_capture(s, found.gl_pathv[i]);
+        sum->right += one.right;
+        sum->handed_over += one.handed_over;
+        captures += one.right + one.handed_over > 0;
     }
     globfree(&found);
-    assert_true(checked > 500);
-    assert_true(encapsulations >= 28);
+    return captures;
+}
+
+static void test_captures(void **state) {
+    struct checked sum;
+    assert_true(check_captures(*state, "pcaps/*.pcap", &sum) > 60);
+    assert_true(sum.right > 500);
+    assert_true(check_captures(*state, "pcaps/encap_*.pcap", &sum) >= 28);
+    assert_true(check_captures(*state, "pcaps/encap_vxlan_fragments.pcap", &sum) == 1);
+    assert_in_range(sum.right + sum.handed_over, 10, 10);
+}
+
+static void test_shared_captures(void **state) {
+    struct checked sum;
+    if (check_captures(*state, "../shared/corpus/encapsulation/*.pcap*", &sum) == 0)
+        skip(); /* not beside this checkout */
+    assert_true(sum.right > 1000);
+    assert_true(sum.handed_over < sum.right / 20);
 }
 
 /* ---- the program: packets of its own ---- */
@@ -293,6 +345,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_spread, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_program_is_sound, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_captures, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_shared_captures, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_icmp_errors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_extension_headers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_any_octets, set_up, tear_down),
