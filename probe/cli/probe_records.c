@@ -255,7 +255,7 @@ void probe_tell_stats(struct probe_job *job) {
     if (job->told.ts_ns == 0)
         job->told.ts_ns = sum.ts_ns;
     tell_drops(job, &job->kernel_drops, &sum, sum.kernel_drops - job->told.kernel_drops,
-               "the kernel's ring of packets was full");
+               "a ring of packets was full");
     tell_drops(job, &job->interface_drops, &sum, sum.interface_drops - job->told.interface_drops,
                "dropped by the interface");
     if (sum.ts_ns < job->ts_ns) /* of a gap at the end */
