@@ -6,6 +6,10 @@
  * 16 values, in which newer ones displace older ones; median and MAD are taken over the cell, where
  * it has been filled in three hours or more, else over the seven cells of that hour of the day,
  * else over all. The sample is drawn by a fixed sequence: the same input gives the same alarms.
+ *
+ * MAD measures how far the nearer half lies from the median; of what is skewed (latencies) or has
+ * two levels (a batch each hour) it says nothing. So the value that one in twenty lies above is
+ * told too.
  */
 #include "engine.h"
 
@@ -16,6 +20,7 @@
 enum {
     DAY_HOURS = 24,
     LEAST_OCCASIONS = 3,
+    LEAST_SAME_HOUR = 6,    /* values of an hour of the day that was seen once or twice */
     LEAST_VALUES = 12,      /* of all hours together: two minutes */
     MONDAY = 4 * DAY_HOURS, /* the epoch was a Thursday: its first Monday, in hours */
     TEXT = WEEK_HOURS * 240 + 64
@@ -106,29 +111,38 @@ static unsigned gather(const struct baseline *b, unsigned first, unsigned step, 
     return occasions;
 }
 
+static void summarize(double *value, size_t n, struct usual *u) {
+    u->median = middle(value, n);
+    u->high = value[n - 1 - n / 20];
+    for (size_t i = 0; i < n; i++)
+        value[i] = fabs(value[i] - u->median);
+    u->mad = middle(value, n);
+}
+
 static void measure(struct alarm_engine *a, struct baseline *b) {
     double value[WEEK_HOURS * CELL_VALUES];
     size_t n;
     unsigned hour = hour_of_week(b->hour);
     double history_h = a->config.history_hours > 0 ? a->config.history_hours : DAY_HOURS;
-    b->known = false;
+    b->known = b->hour_known = false;
     if (gather(b, hour, WEEK_HOURS, value, &n) < LEAST_OCCASIONS &&
         gather(b, hour % DAY_HOURS, DAY_HOURS, value, &n) < LEAST_OCCASIONS) {
-        gather(b, 0, 1, value, &n);
         if (a->baselines.since_ns == 0 ||
             (double)(a->now_ns - a->baselines.since_ns) < history_h * (double)HOUR_NS)
             return;
+        b->hour_known = n >= LEAST_SAME_HOUR;
+        if (b->hour_known)
+            summarize(value, n, &b->same_hour);
+        gather(b, 0, 1, value, &n);
     }
     if (n < LEAST_VALUES)
         return;
-    b->median = middle(value, n);
-    for (size_t i = 0; i < n; i++)
-        value[i] = fabs(value[i] - b->median);
-    b->mad = middle(value, n);
+    summarize(value, n, &b->usual);
     b->known = true;
 }
 
-bool baseline_get(struct alarm_engine *a, struct baseline *b, double *median, double *mad) {
+bool baseline_get(struct alarm_engine *a, struct baseline *b, enum baseline_side side,
+                  struct usual *u) {
     if (b == NULL)
         return false;
     move_to(a, b);
@@ -137,9 +151,15 @@ bool baseline_get(struct alarm_engine *a, struct baseline *b, double *median, do
         b->asked_hour = ask;
         measure(a, b);
     }
-    *median = b->median;
-    *mad = b->mad;
-    return b->known;
+    *u = b->usual;
+    if (!b->known || !b->hour_known)
+        return b->known;
+    const struct usual *same = &b->same_hour;
+    if (side == BASELINE_ABOVE ? same->median > u->median : same->median < u->median)
+        u->median = same->median;
+    u->mad = fmax(u->mad, same->mad);
+    u->high = fmax(u->high, same->high);
+    return true;
 }
 
 struct baseline *baseline_find(struct alarm_engine *a, const char *key, bool make) {

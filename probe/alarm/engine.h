@@ -68,6 +68,8 @@ void histogram_turn(struct histogram *h); /* a new window begins */
 /* The p-th quantile in ms over as many of the last windows as it takes to have `least` samples; how
  * many there were. */
 uint32_t histogram_quantile(const struct histogram *h, double p, uint32_t least, double *ms);
+/* How many samples of the current window lie above `ms`. */
+uint32_t histogram_above(const struct histogram *h, double ms);
 
 /* ---- baseline.c ---- */
 enum { WEEK_HOURS = 168, CELL_VALUES = 16 };
@@ -82,8 +84,10 @@ struct baseline {
     struct baseline_cell now; /* of the hour that is not over yet: it is not its own measure */
     uint64_t hour;            /* which that is, since the epoch */
     uint64_t asked_hour;      /* for which the answer below was made */
-    double median, mad;
-    bool known, changed;
+    struct usual {
+        double median, mad, high; /* high: what one value in twenty lies above */
+    } usual, same_hour;           /* same_hour: of this hour of the day, seen less than thrice */
+    bool known, hour_known, changed;
 };
 struct baselines {
     struct baseline **series;
@@ -96,8 +100,14 @@ struct alarm_engine;
 /* The series of a key, made when there is none and `make`; NULL when there is no room. */
 struct baseline *baseline_find(struct alarm_engine *a, const char *key, bool make);
 void baseline_add(struct alarm_engine *a, struct baseline *b, double value);
-/* Median and MAD for the hour of the window; false while there is not history enough. */
-bool baseline_get(struct alarm_engine *a, struct baseline *b, double *median, double *mad);
+/*
+ * What is usual in the hour of the window, for an alarm about values above it or below it; false
+ * while there is not history enough. All hours have to do where this one was seen too seldom; but
+ * what it was like then is not unusual either: of the two the one that raises less is given.
+ */
+enum baseline_side { BASELINE_ABOVE, BASELINE_BELOW };
+bool baseline_get(struct alarm_engine *a, struct baseline *b, enum baseline_side side,
+                  struct usual *u);
 void baselines_fini(struct baselines *b);
 /* That of a service; made when there is none and `make`. */
 struct baseline *service_series(struct alarm_engine *a, int64_t i, int series, bool make);
@@ -141,6 +151,7 @@ struct service {
     int64_t half_open, open; /* gauges, by transitions; set right by each picture */
     struct closers *closers;
     struct histogram *latency[3]; /* by enum latency */
+    uint16_t compared, slower;    /* handshakes of clients whose usual way is known; beyond it */
     uint64_t last_ns;
 
     char *name;              /* of a configured one; else NULL */
@@ -169,7 +180,9 @@ struct service {
     /* by second: what was open when it began, closes within 5 s from it of what was open then */
     uint64_t second;
     uint32_t second_open[SECOND_RING], second_closed[SECOND_RING];
-    struct baseline *series[5]; /* by enum series */
+    uint32_t seconds;                /* that made the mean */
+    float usual_closed, burst_usual; /* mean of second_closed over a minute; before the worst */
+    struct baseline *series[5];      /* by enum series */
     bool series_asked[5];
 };
 enum latency { LATENCY_SERVER, LATENCY_CLIENT, LATENCY_REPLY };
@@ -194,6 +207,8 @@ struct pair {
     uint32_t established, open, half_open, close_wait, fin_wait2, laden, again, stalled;
     uint32_t minute_opened[MINUTE_WINDOWS];
     uint16_t minute_timeouts[MINUTE_WINDOWS];
+    float way_ms;     /* usual time from SYN-ACK to ACK; 0: unknown */
+    bool way_learned; /* it was moved up in this window */
     struct port_map *ports;
     struct baseline *rate;   /* of those that open many */
     bool rate_asked, silent; /* silent: its alarm is raised */
@@ -203,6 +218,7 @@ struct pair {
     uint64_t present_ns;            /* when it was seen last, in time that the tap worked */
     uint32_t gap_s[7];              /* the longest absence that ended, by day */
     uint32_t gap_day[7];
+    uint8_t came[24], came_now; /* how often it came, by hour of the day; in last_hour */
 };
 
 /*

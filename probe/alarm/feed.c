@@ -9,10 +9,13 @@
 enum {
     SILENT_SPAN_S = 33, /* older attempts say nothing of now: their clients may have gone */
     BURST_S = 5,        /* of mass_close */
+    MINUTE_S = 60,
     BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
     TIMES_FROM = 10,    /* handshakes */
     TIMES_ENOUGH = 128, /* of these in a window */
     UNNAMED_TIMES = 1000,
+    SLOWER_TIMES = 2, /* than usual for that client: of handshake_latency */
+    SLOWER_MS = 20,
     HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
 };
 
@@ -39,6 +42,28 @@ static bool has_time_for(struct alarm_engine *a, const struct service *s, uint64
     return a->times_given++ < UNNAMED_TIMES;
 }
 
+/* The way to a client, beside what is usual for it. That is moved up by little in a window, so
+ * that it does not learn what is to be found. */
+static void compare_way(struct alarm_engine *a, int64_t i, const struct event *e, uint64_t ns) {
+    struct service *s = &a->service[i];
+    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
+    float ms = (float)ns / 1e6f;
+    if (p == NULL)
+        return;
+    if (p->way_ms == 0) {
+        p->way_ms = ms;
+        return;
+    }
+    s->compared++;
+    s->slower += ms > p->way_ms * SLOWER_TIMES && ms > p->way_ms + SLOWER_MS;
+    if (ms < p->way_ms) {
+        p->way_ms = (p->way_ms + ms) / 2;
+    } else if (!p->way_learned) {
+        p->way_ms = fminf(ms, p->way_ms * 1.1f + 0.1f);
+        p->way_learned = true;
+    }
+}
+
 /* Of a service that has too few handshakes in two windows for a percentile nothing is kept; of one
  * that has very many, a sample. */
 static void time_of(struct alarm_engine *a, struct service *s, enum latency which,
@@ -54,16 +79,23 @@ static void time_of(struct alarm_engine *a, struct service *s, enum latency whic
         s->latency[which] = calloc(1, sizeof *s->latency[which]);
     if (s->latency[which] != NULL)
         histogram_add(s->latency[which], ns);
+    if (which == LATENCY_CLIENT)
+        compare_way(a, s - a->service, e, ns);
 }
 
 /* ---- transitions ---- */
 
-/* What was open when each of the last seconds began. */
+/* What was open when each of the last seconds began. A second's own 5 s are over when the fifth
+ * after it begins: then they join what is usual. */
 static void seconds_to(struct service *s, uint64_t second) {
     if (second > s->second + SECOND_RING)
         s->second = second - SECOND_RING;
     while (s->second < second) {
         s->second++;
+        s->seconds += s->seconds < MINUTE_S;
+        s->usual_closed +=
+            ((float)s->second_closed[(s->second - BURST_S) % SECOND_RING] - s->usual_closed) /
+            (float)s->seconds;
         s->second_open[s->second % SECOND_RING] = s->open > 0 ? (uint32_t)s->open : 0;
         s->second_closed[s->second % SECOND_RING] = 0;
     }
@@ -86,6 +118,7 @@ static void close_in_seconds(struct service *s, const struct event *e) {
             continue;
         s->burst_most = n;
         s->burst_open = s->second_open[at % SECOND_RING];
+        s->burst_usual = s->usual_closed;
         s->burst_ns = at * BASE_NS_PER_S;
     }
 }

@@ -30,6 +30,13 @@ void histogram_add(struct histogram *h, uint64_t ns) {
     h->n[0]++;
 }
 
+uint32_t histogram_above(const struct histogram *h, double ms) {
+    uint32_t n = 0;
+    for (unsigned i = HISTOGRAM_BUCKETS; i-- > 0 && begin_of(i) >= ms * 1000;)
+        n += h->bucket[0][i];
+    return n;
+}
+
 void histogram_turn(struct histogram *h) {
     memmove(h->bucket[1], h->bucket[0], sizeof h->bucket[0] * (HISTOGRAM_WINDOWS - 1));
     memmove(&h->n[1], &h->n[0], sizeof h->n[0] * (HISTOGRAM_WINDOWS - 1));

@@ -30,7 +30,8 @@ static struct baseline *rate_series(struct alarm_engine *a, struct pair *p, doub
 
 void detect_churn(struct alarm_engine *a, struct pair *p) {
     struct judgement j;
-    double rate = (double)p->opened / ALARM_WINDOW_S, median = 0, mad;
+    struct usual own = {0};
+    double rate = (double)p->opened / ALARM_WINDOW_S;
     bool known = alarm_is_known(a, ALARM_CHURN, p->service, &p->client);
     double hours = a->config.history_hours > 0 ? a->config.history_hours : 24;
     if ((p->opened == 0 && p->rate == NULL && !known) || rules_allows(a->rules, &p->client) ||
@@ -40,8 +41,7 @@ void detect_churn(struct alarm_engine *a, struct pair *p) {
     double usual = factor > 0 ? rule_of(&j, ALARM_RAISE) / factor : 0;
     struct baseline *b = rate_series(a, p, rate, usual);
     bool enough = (double)engine_ago(a, a->baselines.since_ns) >= hours * (double)HOUR_NS;
-    bool own = baseline_get(a, b, &median, &mad);
-    double base = own ? median : 0;
+    double base = baseline_get(a, b, BASELINE_ABOVE, &own) ? own.median : 0;
     j.value = rate;
     j.raise = fmax(rule_of(&j, ALARM_RAISE), factor * base);
     j.clear = rule_of(&j, ALARM_CLEAR) * fmax(base, usual);

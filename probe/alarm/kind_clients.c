@@ -8,30 +8,39 @@
  * % of those hours (of the last week). Raised when it is absent for longer than `raise` seconds and
  * `factor` times its longest absence of the last seven days on which it was seen; cleared when it
  * is seen. Time in which the tap was silent or missed too much does not count.
+ *
+ * A person who comes by chance is seen each hour of the day, and seldom at night: the longest gap
+ * of one night says little about the next. So it has to be missed, too, going by the same hours of
+ * earlier days: in these it came often (OFTEN_AN_HOUR), or so many times as chance does not leave
+ * out (SURELY: what was 21 by chance is 12 or more, and none of 12 is one in e^12), or it comes by
+ * the clock or stays: its longest gap is near its mean one.
  */
 #include "engine.h"
 
 #define HOUR_NS (3600 * BASE_NS_PER_S)
 
-enum { LEARN_CLIENTS_FROM = 5, DAY_HOURS = 24, FORGET_DAYS = 7 };
+enum { LEARN_CLIENTS_FROM = 5, DAY_HOURS = 24, FORGET_DAYS = 7, OFTEN_AN_HOUR = 12, SURELY = 21 };
+
+static const double by_the_clock = 1.5; /* longest gap over mean gap; by chance it is ln(n) */
 
 void detect_drop(struct alarm_engine *a, int64_t i) {
     const struct service *s = &a->service[i];
     struct judgement j;
-    double median = NAN, mad;
+    struct usual usual = {.median = NAN};
     struct baseline *b = service_series(a, i, SERIES_CLIENTS, s->clients >= LEARN_CLIENTS_FROM);
     bool active = alarm_is_active(a, ALARM_CLIENT_DROP, i, NULL);
     if (b == NULL || !judgement_begin(a, &j, ALARM_CLIENT_DROP, i, NULL))
         return;
-    bool known = baseline_get(a, b, &median, &mad) && median >= rule_of(&j, ALARM_SAMPLES);
+    bool known =
+        baseline_get(a, b, BASELINE_BELOW, &usual) && usual.median >= rule_of(&j, ALARM_SAMPLES);
     if (!engine_doubts(a) && !active)
         baseline_add(a, b, s->clients);
     if (!known && !active)
         return;
     j.value = s->clients;
-    j.raise = median * rule_of(&j, ALARM_RAISE) / 100 - rule_of(&j, ALARM_FACTOR) * mad;
-    j.clear = median * rule_of(&j, ALARM_CLEAR) / 100;
-    j.baseline = median;
+    j.raise = usual.median * rule_of(&j, ALARM_RAISE) / 100 - rule_of(&j, ALARM_FACTOR) * usual.mad;
+    j.clear = usual.median * rule_of(&j, ALARM_CLEAR) / 100;
+    j.baseline = usual.median;
     j.samples = s->clients;
     j.thin = engine_doubts(a) || !known;
     j.level = s->clients < j.raise   ? LEVEL_WARNING
@@ -71,13 +80,27 @@ static uint32_t hour_now(const struct alarm_engine *a) {
     return (uint32_t)(a->now_ns / HOUR_NS);
 }
 
+/* How often it came in an hour joins what was on other days, half and half. */
+static void note_often(struct pair *p, uint32_t hour, unsigned n) {
+    uint8_t *came = &p->came[hour % DAY_HOURS];
+    *came = (uint8_t)(*came == 0 ? n : (*came + n + 1) / 2);
+}
+
 /* It is here: its hour is marked, those since it was seen last are not. */
 static void note_present(const struct alarm_engine *a, struct pair *p) {
     uint32_t hour = hour_now(a);
     uint32_t absent = p->last_hour != 0 && hour > p->last_hour ? hour - p->last_hour - 1 : 0;
-    for (uint32_t i = 1; i <= absent && i <= WEEK_HOURS; i++)
+    for (uint32_t i = 1; i <= absent && i <= WEEK_HOURS; i++) {
         set_bit(p->hours, (hour - i) % WEEK_HOURS, false);
+        note_often(p, hour - i, 0);
+    }
     set_bit(p->hours, hour % WEEK_HOURS, true);
+    if (p->last_hour != 0 && p->last_hour != hour) {
+        note_often(p, p->last_hour, p->came_now);
+        p->came_now = 0;
+    }
+    if (worked_ns(a) - p->present_ns > ALARM_WINDOW_NS)
+        p->came_now = (uint8_t)(p->came_now + (p->came_now < UINT8_MAX));
     p->last_hour = hour;
     if (p->present_ns != 0 && !p->silent && worked_ns(a) > p->present_ns)
         note_gap(a, p, worked_ns(a) - p->present_ns);
@@ -98,6 +121,24 @@ static uint32_t usual_gap(const struct pair *p) {
     for (int i = 0; i < FORGET_DAYS; i++)
         most = p->gap_s[i] > most ? p->gap_s[i] : most;
     return most;
+}
+
+/* Would it have come meanwhile, by what the same hours of earlier days had? */
+static bool is_missed(const struct alarm_engine *a, const struct pair *p, double absent_s,
+                      double gap_s) {
+    double now_h = (double)a->now_ns / (double)HOUR_NS, since_h = now_h - absent_s / 3600;
+    double expected = 0;
+    uint32_t all = 0;
+    unsigned least = UINT8_MAX;
+    for (uint32_t hour = p->last_hour; hour <= hour_now(a); hour++) {
+        unsigned n = p->came[hour % DAY_HOURS];
+        least = n < least ? n : least;
+        expected += n * fmax(0, fmin(now_h, hour + 1.0) - fmax(since_h, hour));
+    }
+    for (unsigned i = 0; i < DAY_HOURS; i++)
+        all += p->came[i];
+    bool regular = gap_s * all <= by_the_clock * DAY_HOURS * 3600;
+    return least >= OFTEN_AN_HOUR || expected >= SURELY || regular;
 }
 
 void detect_silent(struct alarm_engine *a, struct pair *p) {
@@ -126,7 +167,8 @@ void detect_silent(struct alarm_engine *a, struct pair *p) {
     bool habitual = p->last_hour - p->first_hour + 1 >= (uint32_t)hours &&
                     presence(p) >= rule_of(&j, ALARM_RATIO);
     bool gone_for_good = absent_s > FORGET_DAYS * DAY_HOURS * 3600.0;
-    j.level = !here && habitual && absent_s > j.raise ? LEVEL_WARNING : LEVEL_BETWEEN;
+    bool absent = !here && habitual && absent_s > j.raise && is_missed(a, p, absent_s, gap_s);
+    j.level = absent ? LEVEL_WARNING : LEVEL_BETWEEN;
     j.over = here || gone_for_good;
     j.detail.age_s = absent_s;
     alarm_judge(a, &j);

@@ -38,16 +38,17 @@ static struct baseline *series(struct alarm_engine *a, int64_t i) {
 static void syn_flood(struct alarm_engine *a, int64_t i) {
     const struct service *s = &a->service[i];
     struct judgement j;
-    double median, mad, n = (double)s->half_open, attempts = s->attempts_all;
+    struct usual usual;
+    double n = (double)s->half_open, attempts = s->attempts_all;
     struct baseline *b = series(a, i);
     if (n < 1 && !alarm_is_known(a, ALARM_SYN_FLOOD, i, NULL))
         return;
     if (!judgement_begin(a, &j, ALARM_SYN_FLOOD, i, NULL))
         return;
     j.raise = rule_of(&j, ALARM_RAISE);
-    if (baseline_get(a, b, &median, &mad)) {
-        j.baseline = median;
-        j.raise = fmax(j.raise, median * rule_of(&j, ALARM_FACTOR));
+    if (baseline_get(a, b, BASELINE_ABOVE, &usual)) {
+        j.baseline = usual.median;
+        j.raise = fmax(j.raise, usual.median * rule_of(&j, ALARM_FACTOR));
     }
     j.clear = j.raise * rule_of(&j, ALARM_CLEAR) / 100;
     j.value = n;

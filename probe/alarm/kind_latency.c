@@ -5,12 +5,23 @@
  * window; where it has fewer than `samples`, together with the one or two windows before.
  *
  * Raised above median + `factor` x MAD of the baseline, if that is more than `ratio` times the
- * median and `raise` ms above it; quiet below `clear` times the median, or three MAD above it where
- * that is more. With too few samples neither.
+ * median, `raise` ms above it, and beyond what one of its windows in twenty had; quiet below
+ * `clear` times the median, or three MAD above it where that is more. With too few samples neither.
+ *
+ * The 95th percentile of a few dozen samples is a guess: where three in a hundred clients live far
+ * away, it is theirs in every fourth window. So the window's own samples have to lie above the
+ * level in such a number as chance does not put there while 5 % do. A pause of a process that many
+ * requests run into lies in one window, not in three.
+ *
+ * The way to the client is another one for each client: more of those who live far away is no
+ * trouble. Handshakes of clients whose usual way is known (struct pair) have to be slower than
+ * that, too.
  */
 #include "engine.h"
 
 #define QUANTILE 0.95
+
+enum { FEW = 5 /* samples of a window: they say nothing */ };
 
 struct latency_view {
     double value, raise, clear, median;
@@ -19,12 +30,31 @@ struct latency_view {
     enum level level;
 };
 
+/* More of n than chance makes of 5 %: three standard deviations. */
+static bool beyond_chance(uint32_t some, uint32_t n) {
+    const double share = 1 - QUANTILE;
+    return some > n * share + 3 * sqrt(n * share * (1 - share));
+}
+
+static bool is_slow(const struct service *s, enum latency which, double level_ms) {
+    const struct histogram *h = s->latency[which];
+    return h->n[0] >= FEW && beyond_chance(histogram_above(h, level_ms), h->n[0]);
+}
+
+static enum level level_of(const struct service *s, enum latency which,
+                           const struct latency_view *v) {
+    bool theirs = which == LATENCY_CLIENT && !beyond_chance(s->slower, s->compared);
+    if (v->value > v->raise && is_slow(s, which, v->raise) && !theirs)
+        return LEVEL_WARNING;
+    return v->value < v->clear || !is_slow(s, which, v->clear) ? LEVEL_QUIET : LEVEL_BETWEEN;
+}
+
 static struct latency_view look(struct alarm_engine *a, int64_t i, enum latency which,
                                 enum series series, const struct judgement *j) {
     struct latency_view v = {.value = NAN, .level = LEVEL_QUIET};
     const struct histogram *h = a->service[i].latency[which];
     uint32_t least = (uint32_t)rule_of(j, ALARM_SAMPLES);
-    double mad;
+    struct usual usual;
     if (h == NULL)
         return v;
     v.n = histogram_quantile(h, QUANTILE, least, &v.value);
@@ -33,15 +63,14 @@ static struct latency_view look(struct alarm_engine *a, int64_t i, enum latency 
         return v;
     }
     struct baseline *b = service_series(a, i, series, true);
-    v.known = baseline_get(a, b, &v.median, &mad);
+    v.known = baseline_get(a, b, BASELINE_ABOVE, &usual);
     if (v.known) {
-        double above = fmax(rule_of(j, ALARM_FACTOR) * mad, rule_of(j, ALARM_RAISE));
-        v.raise = fmax(v.median + above, v.median * rule_of(j, ALARM_RATIO));
-        v.clear = fmax(v.median * rule_of(j, ALARM_CLEAR), v.median + 3 * mad);
+        double above = fmax(rule_of(j, ALARM_FACTOR) * usual.mad, rule_of(j, ALARM_RAISE));
+        v.median = usual.median;
+        v.raise = fmax(fmax(v.median + above, v.median * rule_of(j, ALARM_RATIO)), usual.high);
+        v.clear = fmax(v.median * rule_of(j, ALARM_CLEAR), v.median + 3 * usual.mad);
         v.clear = fmin(v.clear, v.raise);
-        v.level = v.value > v.raise   ? LEVEL_WARNING
-                  : v.value < v.clear ? LEVEL_QUIET
-                                      : LEVEL_BETWEEN;
+        v.level = level_of(&a->service[i], which, &v);
     }
     if (v.level == LEVEL_QUIET && v.n >= least)
         baseline_add(a, b, v.value);

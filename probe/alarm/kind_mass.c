@@ -1,11 +1,18 @@
 /*
  * mass_close: a service loses its connections at a stroke. For each span of 5 s: closes of
  * connections that were open when it began, over those that were open then: where connections are
- * short, those that came and went within the span do not count. Raised at `raise` % and `samples`
- * or more. It is one event: what follows is who comes back. Cleared when `clear` % of the clients
- * are back, or after `limit` seconds.
+ * short, those that came and went within the span do not count. Raised above `raise` % and at
+ * `samples` or more, where that is beyond chance: a service whose connections last half a minute
+ * loses a fifth of them in any 5 s, and twice as many now and then. It is one event: what follows
+ * is who comes back. Cleared when `clear` % of the clients are back, or after `limit` seconds.
  */
 #include "engine.h"
+
+/* More than six standard deviations above the mean of the minute before, as what comes one by one
+ * has it (Poisson's). */
+static bool beyond_chance(uint32_t closed, double usual) {
+    return closed > usual + 6 * sqrt(usual);
+}
 
 void mass_close_note(struct alarm_engine *a, uint32_t i, const struct event *e) {
     struct service *s = &a->service[i];
@@ -83,7 +90,7 @@ void detect_mass_close(struct alarm_engine *a, int64_t i) {
         return;
     double share = s->burst_open > 0 ? 100.0 * s->burst_most / s->burst_open : 0;
     bool burst = s->burst_most >= rule_of(&j, ALARM_SAMPLES) && share > rule_of(&j, ALARM_RAISE) &&
-                 !engine_doubts(a);
+                 beyond_chance(s->burst_most, (double)s->burst_usual) && !engine_doubts(a);
     j.value = share;
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = rule_of(&j, ALARM_CLEAR);

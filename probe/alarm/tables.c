@@ -340,6 +340,7 @@ static void turn_service(struct service *s) {
     s->completed_before = s->completed;
     s->attempts = s->answered = s->completed = s->refused = s->icmp = s->syn_again = s->closes = 0;
     s->attempts_all = 0;
+    s->compared = s->slower = 0;
     s->aborts[0] = s->aborts[1] = s->odd_rst = 0;
     s->members = s->seen_half_open = s->seen_open = s->silent = s->clients = s->dead = s->idle = 0;
     s->close_wait = s->fin_wait2 = 0;
@@ -406,6 +407,7 @@ void tables_turn(struct alarm_engine *a) {
         p->opened = p->closed = p->short_lived = p->refused = p->timeouts = p->aborts = 0;
         p->established = p->open = p->half_open = p->close_wait = p->fin_wait2 = 0;
         p->laden = p->again = p->stalled = 0;
+        p->way_learned = false;
         minute_turn(p->minute_opened);
         memmove(p->minute_timeouts + 1, p->minute_timeouts,
                 (MINUTE_WINDOWS - 1) * sizeof p->minute_timeouts[0]);

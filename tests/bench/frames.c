@@ -256,6 +256,20 @@ void frames_send(struct frames_writer *w, struct frames_flow *f, struct frames_s
     advance(w);
 }
 
+void frames_send_exact(struct frames_writer *w, const struct frames_exact *x) {
+    size_t header = header_length(x->flags);
+    w->now_ns = w->last_ns = x->at_ns;
+    uint8_t *tcp = put_heads(w, (enum frames_side)x->side, &x->from, &x->to,
+                             ETHERNET + IPV4 + header + x->payload);
+    put_tcp(tcp, &x->from, &x->to, x->seq, (x->flags & FRAMES_ACK) != 0 ? x->ack : 0);
+    put_flags(w, tcp, x->flags, header);
+    if (header > TCP) {
+        put_options(tcp, x->flags, x->value, x->echo);
+    }
+    finish_tcp(tcp, header, x->payload);
+    w->payload += x->payload;
+}
+
 void frames_send_spoofed(struct frames_writer *w, const struct frames_endpoint *from,
                          const struct frames_endpoint *to) {
     size_t header = header_length(FRAMES_SYN);

@@ -36,6 +36,16 @@ struct frames_segment {
     uint32_t unacked; /* octets of the other side that this segment does not acknowledge yet */
 };
 
+/* A segment in all its parts, for those who keep their connections themselves. */
+struct frames_exact {
+    struct frames_endpoint from, to;
+    uint64_t at_ns; /* not before the last one's */
+    uint32_t seq, ack;
+    uint32_t value, echo; /* of the timestamp option */
+    uint16_t payload;
+    uint8_t flags, side; /* side: whose, for the addresses of Ethernet and the TTL */
+};
+
 struct frames_writer {
     int fd;
     int error; /* errno of the first failure, or 0 */
@@ -69,6 +79,9 @@ struct frames_flow frames_flow(const struct frames_writer *w, uint32_t tuple);
 
 /* Write one segment at the current time and let the clock move on. */
 void frames_send(struct frames_writer *w, struct frames_flow *f, struct frames_segment s);
+
+/* Write it. The clock stands at its time afterwards. */
+void frames_send_exact(struct frames_writer *w, const struct frames_exact *x);
 
 /* A bare SYN from an endpoint of the caller's choice to one of the servers: no connection is kept.
  */

@@ -2,7 +2,10 @@
 add_executable(spanwatch-bench-generate ${CMAKE_CURRENT_LIST_DIR}/generate.c ${CMAKE_CURRENT_LIST_DIR}/frames.c)
 add_executable(spanwatch-bench-pcap-loop ${CMAKE_CURRENT_LIST_DIR}/pcap_loop.c)
 add_executable(spanwatch-bench-send ${CMAKE_CURRENT_LIST_DIR}/send.c)
-foreach(program spanwatch-bench-generate spanwatch-bench-pcap-loop spanwatch-bench-send)
+add_executable(spanwatch-bench-day ${CMAKE_CURRENT_LIST_DIR}/day.c ${CMAKE_CURRENT_LIST_DIR}/day_world.c
+               ${CMAKE_CURRENT_LIST_DIR}/day_talk.c ${CMAKE_CURRENT_LIST_DIR}/frames.c)
+target_link_libraries(spanwatch-bench-day PRIVATE m)
+foreach(program spanwatch-bench-generate spanwatch-bench-pcap-loop spanwatch-bench-send spanwatch-bench-day)
   target_link_libraries(${program} PRIVATE spanwatch_flags)
   target_compile_options(${program} PRIVATE -O2) # in every kind of build: the captures are large
 endforeach()

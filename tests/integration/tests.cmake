@@ -17,3 +17,10 @@ if(Python3_FOUND)
                                               $<TARGET_FILE:spanwatch> $<TARGET_FILE:spanwatch-store-driver>)
   set_tests_properties(integration_test_store_writer PROPERTIES LABELS integration SKIP_RETURN_CODE 77 TIMEOUT 300)
 endif()
+
+# No server: generated days, read through a pipe.
+if(Python3_FOUND)
+  add_test(NAME integration_test_quiet_day COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_quiet_day.py
+                                           --spanwatch $<TARGET_FILE:spanwatch> --day $<TARGET_FILE:spanwatch-bench-day>)
+  set_tests_properties(integration_test_quiet_day PROPERTIES LABELS integration TIMEOUT 600)
+endif()
