@@ -127,7 +127,7 @@ bool rules_limit_idle(const struct alarm_rules *r); /* any of them, for anyone *
 
 /* ---- tables.c ---- */
 
-enum { SECOND_RING = 16, CLOSER_RING = 256 };
+enum { SECOND_RING = 16, CLOSER_RING = 256, SILENT_WINDOWS = 3 };
 
 /* Who closed what was open, lately: for mass_close. */
 struct closers {
@@ -147,7 +147,8 @@ struct service {
     /* what each connection touches */
     bool used, configured;
     uint32_t attempts, attempts_all, answered, completed, closes, completed_before;
-    uint64_t answered_ns;    /* of the last attempt's answer, whatever it was */
+    uint64_t answered_ns;    /* of the last attempt that was completed or refused */
+    uint64_t heard_ns;       /* ... that had any answer, a SYN-ACK too */
     int64_t half_open, open; /* gauges, by transitions; set right by each picture */
     struct closers *closers;
     struct histogram *latency[3]; /* by enum latency */
@@ -164,9 +165,10 @@ struct service {
     /* counted in the window */
     uint32_t refused, icmp, syn_again, aborts[2], odd_rst;
     /* of the picture */
-    uint32_t members, seen_half_open, seen_open, silent, clients, stalled[2], dead, idle;
+    uint32_t members, seen_half_open, seen_open, clients, stalled[2], dead, idle;
     uint32_t close_wait, fin_wait2;
-    uint64_t silent_first_ns, silent_last_ns;
+    uint32_t silent[SILENT_WINDOWS]; /* attempts that nobody answered, by when they were that old */
+    uint64_t silent_first_ns[SILENT_WINDOWS], silent_last_ns;
     struct base_addr silent_client[2], icmp_client[2];
     uint64_t icmp_first_ns; /* since the last answer */
     uint64_t stalled_ns[2], oldest_ns;

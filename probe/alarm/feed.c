@@ -7,8 +7,7 @@
 #include "engine.h"
 
 enum {
-    SILENT_SPAN_S = 33, /* older attempts say nothing of now: their clients may have gone */
-    BURST_S = 5,        /* of mass_close */
+    BURST_S = 5, /* of mass_close */
     MINUTE_S = 60,
     BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
     TIMES_FROM = 10,    /* handshakes */
@@ -185,7 +184,7 @@ static void on_attempt(struct alarm_engine *a, struct service *s, const struct e
 
 static void on_refused(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
-    s->answered_ns = e->ts_ns;
+    s->answered_ns = s->heard_ns = e->ts_ns;
     if (is_allowed(a, &e->flow))
         return;
     s->refused++;
@@ -198,7 +197,7 @@ static void on_refused(struct alarm_engine *a, int64_t i, const struct event *e)
 
 static void note_timeout(struct alarm_engine *a, int64_t i, const struct event_flow *f,
                          uint64_t ts_ns) {
-    struct pair *p = is_allowed(a, f) ? NULL : pair_of(a, f, (uint32_t)i, true, false);
+    struct pair *p = pair_of(a, f, (uint32_t)i, true, false);
     if (p == NULL)
         return;
     p->timeouts++;
@@ -212,6 +211,38 @@ static void note_timeout(struct alarm_engine *a, int64_t i, const struct event_f
 static bool was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s) {
     return a->window_ns > f->first_ns &&
            (double)(a->window_ns - f->first_ns) >= age_s * (double)BASE_NS_PER_S;
+}
+
+/* An attempt after the last one that was answered. Those begun before an answer say nothing. */
+static void note_unanswered(struct service *s, const struct event_flow *f) {
+    struct base_addr client;
+    addr_of(f->family, f->client, &client);
+    if (s->heard_ns > s->silent_last_ns) {
+        memset(s->silent, 0, sizeof s->silent);
+        memset(s->silent_client, 0, sizeof s->silent_client);
+    }
+    if (s->silent[0]++ == 0 || f->first_ns < s->silent_first_ns[0])
+        s->silent_first_ns[0] = f->first_ns;
+    if (f->first_ns > s->silent_last_ns)
+        s->silent_last_ns = f->first_ns;
+    if (s->silent_client[0].family == 0)
+        s->silent_client[0] = client;
+    else if (!addr_equal(&s->silent_client[0], &client))
+        s->silent_client[1] = client;
+}
+
+/* An attempt that nobody has answered until now: it counts once, at the first picture that finds it
+ * old enough, or when its client gave it up before. */
+static void note_silence(struct alarm_engine *a, int64_t i, const struct event_flow *f,
+                         uint64_t now_ns) {
+    double silent_s = a->age_s[ALARM_SERVICE_UNREACHABLE];
+    if ((double)(now_ns - f->first_ns) < silent_s * (double)BASE_NS_PER_S ||
+        was_counted(a, f, silent_s))
+        return;
+    if (f->first_ns > a->service[i].heard_ns)
+        note_unanswered(&a->service[i], f);
+    trouble_note(a, TROUBLE_SILENT, i, f, now_ns);
+    scan_note(a, f, now_ns, true);
 }
 
 static void note_unreachable(struct service *s, const struct event_flow *f) {
@@ -244,6 +275,9 @@ static void on_given_up(struct alarm_engine *a, int64_t i, const struct event *e
         return;
     case TCP_CAUSE_TIMEOUT_SYN_SENT:
     case TCP_CAUSE_SYN:
+        if (is_allowed(a, &e->flow))
+            return;
+        note_silence(a, i, &e->flow, e->ts_ns);
         if (!was_counted(a, &e->flow, a->age_s[ALARM_CONNECT_TIMEOUT]) &&
             e->transition.cause == TCP_CAUSE_TIMEOUT_SYN_SENT)
             note_timeout(a, i, &e->flow, e->ts_ns);
@@ -280,6 +314,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
     if (server_moves && now[EVENT_SERVER] == TCP_SYN_RECEIVED) {
         s->half_open++;
         s->answered++;
+        s->heard_ns = e->ts_ns;
         if (t->rtt_ns != 0 && !t->retried)
             time_of(a, s, LATENCY_SERVER, e, t->rtt_ns);
         if (s->half_open >= HALF_OPEN_FROM)
@@ -288,7 +323,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
     if (server_moves && now[EVENT_SERVER] == TCP_ESTABLISHED &&
         was[EVENT_SERVER] < TCP_ESTABLISHED) {
         s->completed++;
-        s->answered_ns = e->ts_ns;
+        s->answered_ns = s->heard_ns = e->ts_ns;
     }
     if (was[EVENT_CLIENT] == TCP_CLOSED && now[EVENT_CLIENT] == TCP_SYN_SENT)
         on_attempt(a, s, e);
@@ -367,34 +402,12 @@ static double age_s(const struct event *e, uint64_t since_ns) {
     return e->ts_ns > since_ns ? (double)(e->ts_ns - since_ns) / (double)BASE_NS_PER_S : 0;
 }
 
-/* An attempt after the last one that was answered. */
-static void note_unanswered(struct service *s, const struct base_addr *client, uint64_t first_ns) {
-    s->silent++;
-    if (s->silent_first_ns == 0 || first_ns < s->silent_first_ns)
-        s->silent_first_ns = first_ns;
-    if (first_ns > s->silent_last_ns)
-        s->silent_last_ns = first_ns;
-    if (s->silent_client[0].family == 0)
-        s->silent_client[0] = *client;
-    else if (!addr_equal(&s->silent_client[0], client))
-        s->silent_client[1] = *client;
-}
-
 /* Its attempt has been silent: for whom that counts, once at each age. */
 static void member_silent(struct alarm_engine *a, int64_t i, const struct event *e) {
-    struct service *s = &a->service[i];
-    double age = age_s(e, e->flow.first_ns), silent = a->age_s[ALARM_SERVICE_UNREACHABLE];
-    struct base_addr client;
-    addr_of(e->flow.family, e->flow.client, &client);
-    if (age < silent || rules_allows(a->rules, &client))
+    if (is_allowed(a, &e->flow))
         return;
-    if (age < SILENT_SPAN_S && e->flow.first_ns > s->answered_ns)
-        note_unanswered(s, &client, e->flow.first_ns);
-    if (!was_counted(a, &e->flow, silent)) {
-        trouble_note(a, TROUBLE_SILENT, i, &e->flow, e->ts_ns);
-        scan_note(a, &e->flow, e->ts_ns, true);
-    }
-    if (age >= a->age_s[ALARM_CONNECT_TIMEOUT] &&
+    note_silence(a, i, &e->flow, e->ts_ns);
+    if (age_s(e, e->flow.first_ns) >= a->age_s[ALARM_CONNECT_TIMEOUT] &&
         !was_counted(a, &e->flow, a->age_s[ALARM_CONNECT_TIMEOUT]))
         note_timeout(a, i, &e->flow, e->ts_ns);
 }

@@ -12,13 +12,25 @@
 
 enum { NOBODY_TRIES_S = 600 };
 
+/* Attempts of the last half minute that nobody answered; the first of them. */
+static uint32_t unanswered(const struct service *s, uint64_t *first_ns) {
+    uint32_t n = 0;
+    *first_ns = 0;
+    for (int w = 0; w < SILENT_WINDOWS && s->heard_ns <= s->silent_last_ns; w++) {
+        n += s->silent[w];
+        if (s->silent[w] > 0 && (*first_ns == 0 || s->silent_first_ns[w] < *first_ns))
+            *first_ns = s->silent_first_ns[w];
+    }
+    return n;
+}
+
 void detect_unreachable(struct alarm_engine *a, int64_t i) {
     const struct service *s = &a->service[i];
     struct judgement j;
     bool icmp = s->icmp_first_ns > s->answered_ns;
-    uint64_t first_ns = s->silent_first_ns;
-    if ((s->silent == 0 && s->icmp == 0 &&
-         !alarm_is_known(a, ALARM_SERVICE_UNREACHABLE, i, NULL)) ||
+    uint64_t first_ns;
+    uint32_t silent = unanswered(s, &first_ns);
+    if ((silent == 0 && s->icmp == 0 && !alarm_is_known(a, ALARM_SERVICE_UNREACHABLE, i, NULL)) ||
         !judgement_begin(a, &j, ALARM_SERVICE_UNREACHABLE, i, NULL))
         return;
     if (icmp && (first_ns == 0 || s->icmp_first_ns < first_ns))
@@ -27,7 +39,7 @@ void detect_unreachable(struct alarm_engine *a, int64_t i) {
     bool several = s->silent_client[1].family != 0 || s->icmp_client[1].family != 0 ||
                    (one->family != 0 && other->family != 0 && !addr_equal(one, other));
     unsigned clients = several ? 2 : 1;
-    double n = s->silent + (icmp ? s->icmp : 0);
+    double n = silent + (icmp ? s->icmp : 0);
     bool long_enough = first_ns != 0 && (double)engine_ago(a, first_ns) >=
                                             rule_of(&j, ALARM_LIMIT) * (double)BASE_NS_PER_S;
     bool answered = s->answered_ns > s->silent_last_ns;

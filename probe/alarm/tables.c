@@ -342,10 +342,13 @@ static void turn_service(struct service *s) {
     s->attempts_all = 0;
     s->compared = s->slower = 0;
     s->aborts[0] = s->aborts[1] = s->odd_rst = 0;
-    s->members = s->seen_half_open = s->seen_open = s->silent = s->clients = s->dead = s->idle = 0;
+    s->members = s->seen_half_open = s->seen_open = s->clients = s->dead = s->idle = 0;
     s->close_wait = s->fin_wait2 = 0;
-    s->silent_first_ns = s->oldest_ns = 0;
-    memset(s->silent_client, 0, sizeof s->silent_client);
+    s->oldest_ns = 0;
+    memmove(s->silent + 1, s->silent, (SILENT_WINDOWS - 1) * sizeof s->silent[0]);
+    memmove(s->silent_first_ns + 1, s->silent_first_ns,
+            (SILENT_WINDOWS - 1) * sizeof s->silent_first_ns[0]);
+    s->silent[0] = 0;
     memset(s->icmp_client, 0, sizeof s->icmp_client);
     memset(s->stalled, 0, sizeof s->stalled);
     memset(s->stalled_ns, 0, sizeof s->stalled_ns);

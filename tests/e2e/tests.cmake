@@ -20,6 +20,10 @@ if(Python3_FOUND)
                                         --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_alarm_truth PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 600)
 
+  add_test(NAME e2e_alarms_live COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/alarms_live.py
+                                        --spanwatch $<TARGET_FILE:spanwatch>)
+  set_tests_properties(e2e_alarms_live PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 400)
+
   add_test(NAME e2e_tap_loss COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/tap_loss.py
                                      --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_tap_loss PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 600)
