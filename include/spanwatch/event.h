@@ -101,7 +101,8 @@ struct event_connection {
  * A picture: every open connection as it was at exactly the event's ts_ns, a multiple of the
  * picture's period. Members come between begin and end, in no order that means anything; live,
  * transitions that are later than the picture may come between them. A picture without its end is
- * to be thrown away.
+ * to be thrown away. One for windows alone leaves out connections that are over (each end CLOSED or
+ * in TIME_WAIT) and had no packet since the last window.
  */
 enum event_purpose { EVENT_FOR_SNAPSHOT = 1, EVENT_FOR_WINDOW = 2 /* of the alarms */ };
 

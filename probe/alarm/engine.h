@@ -394,7 +394,7 @@ struct alarm_engine {
     struct port_map *port_map[MOST_PORT_MAPS];
     uint32_t port_maps;
     struct entry *entry;
-    uint32_t entries, entries_room;
+    uint32_t entries, entries_room, of_kind[ALARM_KINDS]; /* of_kind: entries of each kind */
     struct alarm_index entry_index;
     struct baselines baselines;
     struct troubles *trouble; /* TROUBLE_SORTS of them */

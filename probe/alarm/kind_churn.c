@@ -34,7 +34,8 @@ void detect_churn(struct alarm_engine *a, struct pair *p) {
     double rate = (double)p->opened / ALARM_WINDOW_S;
     bool known = alarm_is_known(a, ALARM_CHURN, p->service, &p->client);
     double hours = a->config.history_hours > 0 ? a->config.history_hours : 24;
-    if ((p->opened == 0 && p->rate == NULL && !known) || rules_allows(a->rules, &p->client) ||
+    /* Below OFTEN a pair is not counted by itself, and what rules ask for is far above. */
+    if ((p->opened < OFTEN && p->rate == NULL && !known) || rules_allows(a->rules, &p->client) ||
         !judgement_begin(a, &j, ALARM_CHURN, p->service, &p->client))
         return;
     double factor = rule_of(&j, ALARM_FACTOR);

@@ -45,6 +45,8 @@ static bool is_key(const struct entry *e, enum alarm_kind kind, int64_t service,
 
 static struct entry *find(const struct alarm_engine *a, enum alarm_kind kind, int64_t service,
                           const struct base_addr *client) {
+    if (a->of_kind[kind] == 0) /* asked for every pair in every window: mostly there is none */
+        return NULL;
     uint32_t tag = tag_of(kind, service, client), at = tag;
     for (int64_t i; (i = index_next(&a->entry_index, tag, &at)) != NONE;)
         if (is_key(&a->entry[i], kind, service, client))
@@ -54,6 +56,7 @@ static struct entry *find(const struct alarm_engine *a, enum alarm_kind kind, in
 
 static void forget(struct alarm_engine *a, struct entry *e) {
     index_remove(&a->entry_index, e->tag, (uint32_t)(e - a->entry));
+    a->of_kind[e->kind]--;
     *e = (struct entry){0};
 }
 
@@ -90,6 +93,7 @@ static struct entry *make(struct alarm_engine *a, enum alarm_kind kind, int64_t 
         a->entry[i].used = false;
         return NULL;
     }
+    a->of_kind[kind]++;
     return &a->entry[i];
 }
 

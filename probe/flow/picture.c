@@ -65,11 +65,21 @@ static void note_vain(struct event_member *m, unsigned role, const struct tcp_de
     m->vain_since_ns[role] = vain ? d->began_s * BASE_NS_PER_S : 0;
 }
 
+static bool is_over(uint8_t state) {
+    return state == TCP_CLOSED || state == TCP_TIME_WAIT;
+}
+
+/* Alarms ask nothing of a connection that is over and had no packet since the window before. */
+static bool is_old(const struct flow_tracker *t, const struct flow *f) {
+    return t->picture.purpose == EVENT_FOR_WINDOW && f->last_ns <= t->picture.before_ns &&
+           is_over(f->tcp.end[0].state) && is_over(f->tcp.end[1].state);
+}
+
 void picture_give(struct flow_tracker *t, struct flow *f) {
     unsigned client = flow_client(f);
     struct event e; /* not zeroed as a whole: see send_transition */
     f->flags ^= FLOW_PICTURED;
-    if (!(f->flags & FLOW_COUNTED))
+    if (!(f->flags & FLOW_COUNTED) || is_old(t, f))
         return;
     e.ts_ns = t->picture.ts_ns;
     e.type = EVENT_MEMBER;
@@ -95,8 +105,8 @@ static void fetch(const struct flow_tracker *t, uint32_t index) {
     if (index >= t->picture.end)
         return;
     const char *line = (const char *)pool_at(&t->pool, index);
-    for (size_t at = 0; at < sizeof(struct flow); at += 64)
-        __builtin_prefetch(line + at, 1);
+    __builtin_prefetch(line, 1); /* the hot part tells whether the rest is wanted */
+    __builtin_prefetch(line + 64);
 }
 
 /* Up to `n` entries further. */
@@ -129,6 +139,10 @@ static void begin(struct flow_tracker *t, uint64_t ts_ns, uint8_t purpose) {
     }
     p->ts_ns = ts_ns;
     p->purpose = purpose;
+    if (purpose & EVENT_FOR_WINDOW) {
+        p->before_ns = p->window_ns;
+        p->window_ns = ts_ns;
+    }
     p->parity ^= FLOW_PICTURED;
     p->cursor = 0;
     p->end = t->pool.top;

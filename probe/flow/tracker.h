@@ -241,12 +241,13 @@ enum event_end emit_end_of(const struct flow *f);
 
 /* ---- picture.c: every connection as it was at one time ---- */
 struct picture {
-    uint64_t next_ns;     /* when the next one is due; BASE_NEVER_NS */
-    uint64_t ts_ns;       /* of the one that is being made */
-    uint64_t active_ns;   /* of the last packet or transition */
-    uint64_t transitions; /* counted at the last one */
-    uint32_t cursor, end; /* pool entries: given so far, and all of them */
-    uint32_t parity;      /* FLOW_PICTURED or 0 */
+    uint64_t next_ns;              /* when the next one is due; BASE_NEVER_NS */
+    uint64_t ts_ns;                /* of the one that is being made */
+    uint64_t active_ns;            /* of the last packet or transition */
+    uint64_t window_ns, before_ns; /* of the last one for a window, and of that before it */
+    uint64_t transitions;          /* counted at the last one */
+    uint32_t cursor, end;          /* pool entries: given so far, and all of them */
+    uint32_t parity;               /* FLOW_PICTURED or 0 */
     uint32_t missed;
     uint8_t purpose;  /* of the one that is being made */
     uint64_t packets; /* counted at the last one */
