@@ -1,0 +1,178 @@
+/*
+ * Kinds of alarms that no recording has, and the edges of others: levels, words, what clears them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "alarm_bench.h"
+
+static void expect(const struct bench *b, enum alarm_kind kind, enum alarm_status status,
+                   enum alarm_severity severity) {
+    const struct alarm *m = last_of(b, kind);
+    assert_non_null(m);
+    assert_int_equal(m->status, status);
+    assert_int_equal(m->severity, severity);
+}
+
+static void windows(struct bench *b, unsigned n) {
+    while (n-- > 0)
+        window(b);
+}
+
+/* ---- idle_long: no limit by default; by service, with traffic as its end ---- */
+
+static void silent_since(struct bench *b, uint16_t port, uint64_t since_s) {
+    struct event_flow f = flow(b, 1, 40000, port);
+    picture_begins(b);
+    member(b, &f, TCP_ESTABLISHED, TCP_ESTABLISHED, since_s);
+    picture_ends(b);
+}
+
+static void test_idle_long(void **state) {
+    struct bench *b = *state;
+    struct alarm_rule_for https = {.service = "https"};
+    begin(b);
+    silent_since(b, 443, b->now_s - 100000);
+    assert_null(last_of(b, ALARM_IDLE_LONG));
+    assert_int_equal(alarm_rules_set(b->rules, &https, ALARM_IDLE_LONG, ALARM_AGE, 300, "rules"),
+                     0);
+    alarm_use_rules(b->engine, b->rules);
+    silent_since(b, 443, b->now_s - 299);
+    silent_since(b, 22, b->now_s - 100000); /* another service */
+    assert_null(last_of(b, ALARM_IDLE_LONG));
+    silent_since(b, 443, b->now_s - 301);
+    expect(b, ALARM_IDLE_LONG, ALARM_RAISED, ALARM_WARNING);
+    assert_string_equal(last_of(b, ALARM_IDLE_LONG)->service, "https");
+    assert_true(last_of(b, ALARM_IDLE_LONG)->since_ns <= (b->now_s - WINDOW_S) * BASE_NS_PER_S);
+    assert_string_equal(last_of(b, ALARM_IDLE_LONG)->rule, "rules");
+    silent_since(b, 443, b->now_s - 5); /* it was used */
+    expect(b, ALARM_IDLE_LONG, ALARM_CLEARED, ALARM_WARNING);
+}
+
+/* ---- sink_lag: 25 % or 10 s, critical 75 %, quiet below 5 % ---- */
+
+static void store_is(struct bench *b, double fill, double lag_s, unsigned n) {
+    alarm_stats(b->engine, &(struct alarm_stats){.sink_fill = fill, .sink_lag_s = lag_s});
+    windows(b, n);
+}
+
+static void test_sink_lag(void **state) {
+    struct bench *b = *state;
+    begin(b);
+    store_is(b, 0.24, 9.9, 3);
+    assert_null(last_of(b, ALARM_SINK_LAG));
+    store_is(b, 0.26, 1, 1);
+    expect(b, ALARM_SINK_LAG, ALARM_RAISED, ALARM_WARNING);
+    store_is(b, 0.8, 1, 1);
+    expect(b, ALARM_SINK_LAG, ALARM_UPDATED, ALARM_IS_CRITICAL);
+    store_is(b, 0.06, 0, 20); /* in between */
+    assert_int_not_equal(last_of(b, ALARM_SINK_LAG)->status, ALARM_CLEARED);
+    store_is(b, 0.04, 0, 5);
+    assert_int_not_equal(last_of(b, ALARM_SINK_LAG)->status, ALARM_CLEARED);
+    store_is(b, 0.04, 0, 1);
+    expect(b, ALARM_SINK_LAG, ALARM_CLEARED, ALARM_WARNING);
+}
+
+static void test_sink_lag_by_age(void **state) {
+    struct bench *b = *state;
+    begin(b);
+    store_is(b, 0.001, 10.5, 1);
+    expect(b, ALARM_SINK_LAG, ALARM_RAISED, ALARM_WARNING);
+    store_is(b, 0.001, 30, 12);
+    assert_int_not_equal(last_of(b, ALARM_SINK_LAG)->status, ALARM_CLEARED);
+    store_is(b, 0, 0, 6);
+    expect(b, ALARM_SINK_LAG, ALARM_CLEARED, ALARM_WARNING);
+}
+
+/* ---- table_pressure: 80 %, an eviction is critical, quiet below 60 % ---- */
+
+static void table_is(struct bench *b, uint64_t flows, uint64_t evicted, unsigned n) {
+    for (; n > 0; n--, evicted = 0) {
+        b->sum.flows = flows;
+        b->sum.evicted += evicted;
+        window(b);
+    }
+}
+
+static void test_table_pressure(void **state) {
+    struct bench *b = *state;
+    b->max_flows = 1000;
+    begin(b);
+    table_is(b, 800, 0, 3);
+    assert_null(last_of(b, ALARM_TABLE_PRESSURE));
+    table_is(b, 801, 0, 1);
+    expect(b, ALARM_TABLE_PRESSURE, ALARM_RAISED, ALARM_WARNING);
+    table_is(b, 990, 1, 1);
+    expect(b, ALARM_TABLE_PRESSURE, ALARM_UPDATED, ALARM_IS_CRITICAL);
+    table_is(b, 610, 0, 20);
+    assert_int_not_equal(last_of(b, ALARM_TABLE_PRESSURE)->status, ALARM_CLEARED);
+    table_is(b, 590, 0, 6);
+    expect(b, ALARM_TABLE_PRESSURE, ALARM_CLEARED, ALARM_WARNING);
+}
+
+static void test_an_eviction_alone_is_critical(void **state) {
+    struct bench *b = *state;
+    b->max_flows = 1000;
+    begin(b);
+    table_is(b, 10, 0, 2);
+    table_is(b, 10, 1, 1);
+    expect(b, ALARM_TABLE_PRESSURE, ALARM_RAISED, ALARM_IS_CRITICAL);
+}
+
+/* ---- service_unreachable: also when clients give up before the next picture ---- */
+
+static void try_in_vain(struct bench *b, uint32_t client, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        struct event_flow f = flow(b, client, (uint16_t)(41000 + b->now_s % 1000 + i), 443);
+        f.first_ns -= 4 * BASE_NS_PER_S;
+        step(b, &f, closed, asking, TCP_CAUSE_SYN, EVENT_CLIENT);
+        step(b, &f, asking, closed, TCP_CAUSE_TIMEOUT_SYN_SENT, EVENT_NOBODY);
+    }
+}
+
+static void test_attempts_that_were_given_up_count(void **state) {
+    struct bench *b = *state;
+    begin(b);
+    window(b);
+    try_in_vain(b, 1, 3);
+    window(b);
+    try_in_vain(b, 2, 3);
+    window(b);
+    expect(b, ALARM_SERVICE_UNREACHABLE, ALARM_RAISED, ALARM_WARNING);
+    serve(b, 1, 1);
+    windows(b, 3);
+    expect(b, ALARM_SERVICE_UNREACHABLE, ALARM_CLEARED, ALARM_WARNING);
+}
+
+/* A flood's victim answers some of what comes: it is not unreachable. */
+static void test_a_syn_ack_is_an_answer(void **state) {
+    struct bench *b = *state;
+    begin(b);
+    window(b);
+    for (int i = 0; i < 5; i++) {
+        struct event_flow f = flow(b, 3, (uint16_t)(42000 + i), 443);
+        try_in_vain(b, 1, 3);
+        try_in_vain(b, 2, 3);
+        half_open(b, &f);
+        window(b);
+    }
+    assert_null(last_of(b, ALARM_SERVICE_UNREACHABLE));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_idle_long),
+        TEST(test_sink_lag),
+        TEST(test_sink_lag_by_age),
+        TEST(test_table_pressure),
+        TEST(test_an_eviction_alone_is_critical),
+        TEST(test_attempts_that_were_given_up_count),
+        TEST(test_a_syn_ack_is_an_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
