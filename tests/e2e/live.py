@@ -278,6 +278,30 @@ def test_reload(box):
     assert names == ["before"] * 8 + ["after"] * 4, names
 
 
+def test_reload_of_rules(box):
+    def rules(text):
+        with open(box.path("alarms.json"), "w", encoding="ascii") as f:
+            f.write(text)
+    os.chmod(box.folder, 0o755)
+    rules('{"alarms":{"conn_refused":{"raise":2}}}')
+    probe = box.probe("-i", "eth0", "--alarms", box.path("alarms.json"), *TIMERS)
+    probe.wait_until_capturing()
+    rules('{"alarms":{\n"conn_refused":{"raise":1000},\n"syn_flood":{"raze":5}}}')
+    probe.process.send_signal(signal.SIGHUP)
+    probe.wait_for("the refusal", lambda: "stays as it was" in probe.errors())
+    assert "alarms.json:3:" in probe.errors() and "alarms.syn_flood.raze" in probe.errors(), probe.errors()
+    traffic(box.cable, 3)  # three are refused: by the rules that run, that is an alarm
+    probe.wait_for("an alarm by the running rules", lambda: probe.records("alarm"))
+    raised = probe.records("alarm")[0]
+    assert (raised["kind"], raised["status"]) == ("conn_refused", "raised"), raised
+    assert raised["rule"].endswith("alarms.json:alarms.conn_refused"), raised
+    rules('{"alarms":{"conn_refused":{"enabled":false}}}')
+    probe.process.send_signal(signal.SIGHUP)
+    probe.wait_for("the end of the alarm by the new rules", lambda: probe.records("alarm")[-1]["status"] == "cleared")
+    assert "configuration loaded" in probe.errors(), probe.errors()
+    box.ends_well(probe)
+
+
 def test_signals_and_duration(box):
     for number in (signal.SIGTERM, signal.SIGINT):
         probe = box.probe("-i", "eth0")
