@@ -17,7 +17,9 @@ struct alarm_engine *alarm_new(const struct alarm_config *config) {
     a->seq = config->first_seq != 0 ? config->first_seq : 1;
     a->drop_ratio = a->gap_ratio = a->one_sided_ratio = a->copy_ratio = NAN;
     a->trouble = calloc(TROUBLE_SORTS, sizeof *a->trouble);
-    a->sketch = calloc(1, sizeof *a->sketch);
+    a->sketch = aligned_alloc(_Alignof(struct pair_sketch), sizeof *a->sketch);
+    if (a->sketch != NULL)
+        memset(a->sketch, 0, sizeof *a->sketch);
     if (a->trouble == NULL || a->sketch == NULL || index_init(&a->service_names) != 0 ||
         index_init(&a->endpoint_index) != 0 || index_init(&a->pair_index) != 0 ||
         index_init(&a->client_index) != 0 || index_init(&a->entry_index) != 0 ||
@@ -100,14 +102,18 @@ static void detect_service(struct alarm_engine *a, int64_t i) {
     detect_idle(a, i);
 }
 
+/* Of one that was quiet for a minute nothing is asked but whether it is absent: an alarm that it
+ * still has is settled without it. */
 static void detect_pair(struct alarm_engine *a, struct pair *p) {
-    detect_timeout(a, p);
-    detect_ports(a, p);
-    detect_churn(a, p);
-    if (!a->whole)
-        return;
-    detect_silent(a, p);
-    detect_pair_retrans(a, p);
+    if (p->stirred > 0 || p->ports != NULL || p->rate != NULL) {
+        detect_timeout(a, p);
+        detect_ports(a, p);
+        detect_churn(a, p);
+        if (a->whole)
+            detect_pair_retrans(a, p);
+    }
+    if (a->whole)
+        detect_silent(a, p);
 }
 
 static void detect_client(struct alarm_engine *a, struct client *c) {

@@ -151,8 +151,11 @@ struct service {
     uint64_t heard_ns;       /* ... that had any answer, a SYN-ACK too */
     int64_t half_open, open; /* gauges, by transitions; set right by each picture */
     struct closers *closers;
-    struct histogram *latency[3]; /* by enum latency */
-    uint16_t compared, slower;    /* handshakes of clients whose usual way is known; beyond it */
+    uint64_t second;                 /* that second_open and second_closed have come to */
+    uint32_t burst_most, burst_open; /* the worst 5 s that end in the window */
+    bool has_often;                  /* some pair of it is counted by itself in the window */
+    struct histogram *latency[3];    /* by enum latency */
+    uint16_t compared, slower;       /* handshakes of clients whose usual way is known; beyond it */
     uint64_t last_ns;
 
     char *name;              /* of a configured one; else NULL */
@@ -176,11 +179,9 @@ struct service {
     /* of the last minute, by window */
     uint32_t minute_closes[MINUTE_WINDOWS], minute_aborts[MINUTE_WINDOWS][2],
         minute_odd[MINUTE_WINDOWS];
-    uint32_t leak[MINUTE_WINDOWS];   /* close_wait of the last windows, newest first */
-    uint32_t burst_most, burst_open; /* the worst 5 s that end in the window */
+    uint32_t leak[MINUTE_WINDOWS]; /* close_wait of the last windows, newest first */
     uint64_t burst_ns;
     /* by second: what was open when it began, closes within 5 s from it of what was open then */
-    uint64_t second;
     uint32_t second_open[SECOND_RING], second_closed[SECOND_RING];
     uint32_t seconds;                /* that made the mean */
     float usual_closed, burst_usual; /* mean of second_closed over a minute; before the worst */
@@ -198,26 +199,30 @@ struct port_map {
 };
 
 struct pair {
+    /* what a window asks of each */
     struct base_addr client;
     bool used, proven; /* proven: a handshake was completed */
+    bool silent;       /* its alarm of that kind is raised */
+    bool rate_asked;   /* rate was looked for */
+    bool way_learned;  /* way_ms was moved up in this window */
+    uint8_t stirred;   /* windows that something may be counted in, yet: 0 when it has been quiet */
     uint32_t service, tag;
-    uint64_t first_ns, last_ns; /* of its connections */
-    uint64_t opened_ns;         /* the last one's begin */
+    uint64_t last_ns;    /* of its connections */
+    uint64_t present_ns; /* when it was seen last, in time that the tap worked */
+    struct port_map *ports;
+    struct baseline *rate; /* of those that open many */
+
+    uint64_t opened_ns; /* the last one's begin */
     /* counted in the window */
     uint32_t opened, closed, short_lived, refused, timeouts, aborts;
     /* of the picture */
     uint32_t established, open, half_open, close_wait, fin_wait2, laden, again, stalled;
     uint32_t minute_opened[MINUTE_WINDOWS];
     uint16_t minute_timeouts[MINUTE_WINDOWS];
-    float way_ms;     /* usual time from SYN-ACK to ACK; 0: unknown */
-    bool way_learned; /* it was moved up in this window */
-    struct port_map *ports;
-    struct baseline *rate;   /* of those that open many */
-    bool rate_asked, silent; /* silent: its alarm is raised */
+    float way_ms; /* usual time from SYN-ACK to ACK; 0: unknown */
     /* habits: client_silent */
     uint8_t hours[WEEK_HOURS / 8];  /* bit: present in that hour of the week, when it was last */
     uint32_t first_hour, last_hour; /* present in, since the epoch */
-    uint64_t present_ns;            /* when it was seen last, in time that the tap worked */
     uint32_t gap_s[7];              /* the longest absence that ended, by day */
     uint32_t gap_day[7];
     uint8_t came[24], came_now; /* how often it came, by hour of the day; in last_hour */
@@ -229,24 +234,25 @@ struct pair {
  * by itself; others are made known once, and so many a window. Different pairs may share a place:
  * then one is counted too early, or learned an hour later (when the salt changes).
  */
-enum { SKETCH_PLACES = 1 << 16, SKETCH_BITS = 1 << 20, OFTEN = 16, NEW_PAIRS = 5000 };
+enum { SKETCH_BLOCKS = 1 << 12, BLOCK_PLACES = 32, BLOCK_WORDS = 2, OFTEN = 16, NEW_PAIRS = 5000 };
 struct pair_sketch {
-    uint8_t opened[SKETCH_PLACES];
-    uint8_t here[SKETCH_BITS / 8], known[SKETCH_BITS / 8];
-    uint32_t salt, fresh; /* pairs made in this window */
+    struct sketch_block { /* a line of the cache: one miss a connection */
+        _Alignas(64) uint8_t opened[BLOCK_PLACES];
+        uint64_t here[BLOCK_WORDS], known[BLOCK_WORDS];
+    } block[SKETCH_BLOCKS];
+    uint32_t salt, fresh; /* fresh: pairs made in this window */
     uint64_t hour;
 };
-static inline uint8_t *sketch_opened(struct pair_sketch *k, uint32_t tag) {
-    return &k->opened[tag % SKETCH_PLACES];
-}
-static inline uint32_t sketch_bit(const struct pair_sketch *k, uint32_t tag) {
-    return ((tag ^ k->salt) * 0x9e3779b1u) / (UINT32_MAX / SKETCH_BITS + 1);
-}
-static inline bool sketch_has(const uint8_t *bits, uint32_t bit) {
-    return (bits[bit / 8] >> (bit % 8) & 1) != 0;
-}
-static inline void sketch_set(uint8_t *bits, uint32_t bit) {
-    bits[bit / 8] = (uint8_t)(bits[bit / 8] | 1u << (bit % 8));
+struct sketch_place {
+    uint8_t *opened;
+    uint64_t *here, *known, bit;
+};
+static inline struct sketch_place sketch_at(struct pair_sketch *k, uint32_t tag) {
+    uint32_t h = (tag ^ k->salt) * 0x9e3779b1u;
+    struct sketch_block *b = &k->block[h / (UINT32_MAX / SKETCH_BLOCKS + 1)];
+    uint32_t word = h >> 6 & (BLOCK_WORDS - 1);
+    return (struct sketch_place){&b->opened[h >> 7 & (BLOCK_PLACES - 1)], &b->here[word],
+                                 &b->known[word], UINT64_C(1) << (h & 63)};
 }
 
 /* Tries of one client that may be a scan. */

@@ -10,6 +10,7 @@ enum {
     BURST_S = 5, /* of mass_close */
     MINUTE_S = 60,
     BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
+    MANY_CLOSED = 4,    /* one in so many of those that were open */
     TIMES_FROM = 10,    /* handshakes */
     TIMES_ENOUGH = 128, /* of these in a window */
     UNNAMED_TIMES = 1000,
@@ -135,7 +136,7 @@ static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
         close_in_seconds(s, e);
         mass_close_note(a, (uint32_t)i, e);
     }
-    if (*sketch_opened(a->sketch, pair_tag(&e->flow, (uint32_t)i)) < OFTEN)
+    if (!s->has_often || *sketch_at(a->sketch, pair_tag(&e->flow, (uint32_t)i)).opened < OFTEN)
         return;
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
     if (p == NULL)
@@ -146,6 +147,13 @@ static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
     ports_note(a, p, e->flow.client_port, e->ts_ns, false);
 }
 
+/* Many have closed in this window, or did a while ago: who opens one may be one who returns. */
+static bool may_return(const struct service *s) {
+    return s->closers != NULL &&
+           (s->closers->count > 0 ||
+            (s->burst_most >= BURST_FROM / 2 && s->burst_most * MANY_CLOSED >= s->burst_open));
+}
+
 static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
     bool seen = e->transition.was[EVENT_SERVER] == TCP_SYN_RECEIVED;
@@ -154,19 +162,18 @@ static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     s->open++;
     if (s->closers != NULL)
         mass_close_back(a, (uint32_t)i, e);
-    struct pair_sketch *k = a->sketch;
-    uint32_t tag = pair_tag(&e->flow, (uint32_t)i), bit = sketch_bit(k, tag);
-    uint8_t *opened = sketch_opened(k, tag);
-    *opened = (uint8_t)(*opened + (*opened < UINT8_MAX));
-    sketch_set(k->here, bit);
-    bool often = *opened >= OFTEN;
-    if (!often && s->closers == NULL && (sketch_has(k->known, bit) || k->fresh >= NEW_PAIRS))
+    struct sketch_place at = sketch_at(a->sketch, pair_tag(&e->flow, (uint32_t)i));
+    *at.opened = (uint8_t)(*at.opened + (*at.opened < UINT8_MAX));
+    *at.here |= at.bit;
+    bool often = *at.opened >= OFTEN, known = (*at.known & at.bit) != 0;
+    s->has_often = s->has_often || often;
+    if (!often && !may_return(s) && (known || a->sketch->fresh >= NEW_PAIRS))
         return;
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, true, seen);
     if (p == NULL)
         return;
-    k->fresh += !sketch_has(k->known, bit);
-    sketch_set(k->known, bit);
+    a->sketch->fresh += !known;
+    *at.known |= at.bit;
     p->last_ns = e->ts_ns;
     if (!seen && e->transition.inferred == TCP_INFERRED_MIDSTREAM)
         return;

@@ -143,7 +143,8 @@ static bool is_missed(const struct alarm_engine *a, const struct pair *p, double
 
 void detect_silent(struct alarm_engine *a, struct pair *p) {
     struct judgement j;
-    bool here = p->established > 0 || sketch_has(a->sketch->here, sketch_bit(a->sketch, p->tag));
+    struct sketch_place at = sketch_at(a->sketch, p->tag);
+    bool here = p->established > 0 || (*at.here & at.bit) != 0;
     double hours = a->config.history_hours > 0 ? a->config.history_hours : DAY_HOURS;
     if (here)
         note_present(a, p);

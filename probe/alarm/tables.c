@@ -253,6 +253,7 @@ struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_
         if (p->service != service || p->client.family != f->family ||
             memcmp(p->client.octet, f->client, 16) != 0)
             continue;
+        p->stirred = MINUTE_WINDOWS + 1;
         if (proven && !p->proven) {
             p->proven = true;
             a->unproven--;
@@ -265,9 +266,9 @@ struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_
     struct pair *p = &a->pair[i];
     *p = (struct pair){.used = true,
                        .proven = proven,
+                       .stirred = MINUTE_WINDOWS + 1,
                        .service = service,
                        .tag = tag,
-                       .first_ns = a->now_ns,
                        .last_ns = a->now_ns};
     addr_of(f->family, f->client, &p->client);
     p->first_hour = (uint32_t)(a->now_ns / BASE_NS_PER_S / 3600);
@@ -356,6 +357,7 @@ static void turn_service(struct service *s) {
     memset(s->again, 0, sizeof s->again);
     minute_turn(s->leak);
     s->burst_most = s->burst_open = 0;
+    s->has_often = false;
     minute_turn(s->minute_closes);
     minute_turn(s->minute_odd);
     memmove(s->minute_aborts[1], s->minute_aborts[0],
@@ -381,17 +383,35 @@ static void turn_client(struct alarm_engine *a, uint32_t i) {
 static void turn_sketch(struct alarm_engine *a) {
     struct pair_sketch *k = a->sketch;
     uint64_t hour = a->now_ns / BASE_NS_PER_S / 3600;
-    memset(k->opened, 0, sizeof k->opened);
-    memset(k->here, 0, sizeof k->here);
+    bool anew = hour != k->hour;
+    for (uint32_t i = 0; i < SKETCH_BLOCKS; i++) {
+        memset(k->block[i].opened, 0, sizeof k->block[i].opened);
+        memset(k->block[i].here, 0, sizeof k->block[i].here);
+        if (anew)
+            memset(k->block[i].known, 0, sizeof k->block[i].known);
+    }
     k->fresh = 0;
-    if (hour == k->hour)
+    if (!anew)
         return;
     k->hour = hour;
     k->salt = (uint32_t)hour * 2246822519u;
-    memset(k->known, 0, sizeof k->known);
-    for (uint32_t i = 0; i < a->pairs; i++)
+    for (uint32_t i = 0; i < a->pairs; i++) {
+        struct sketch_place at = sketch_at(k, a->pair[i].tag);
         if (a->pair[i].used)
-            sketch_set(k->known, sketch_bit(k, a->pair[i].tag));
+            *at.known |= at.bit;
+    }
+}
+
+static void turn_pair(struct pair *p) {
+    p->opened = p->closed = p->short_lived = p->refused = p->timeouts = p->aborts = 0;
+    p->established = p->open = p->half_open = p->close_wait = p->fin_wait2 = 0;
+    p->laden = p->again = p->stalled = 0;
+    p->way_learned = false;
+    minute_turn(p->minute_opened);
+    memmove(p->minute_timeouts + 1, p->minute_timeouts,
+            (MINUTE_WINDOWS - 1) * sizeof p->minute_timeouts[0]);
+    p->minute_timeouts[0] = 0;
+    p->stirred--;
 }
 
 void tables_turn(struct alarm_engine *a) {
@@ -407,14 +427,8 @@ void tables_turn(struct alarm_engine *a) {
         struct pair *p = &a->pair[i];
         if (!p->used)
             continue;
-        p->opened = p->closed = p->short_lived = p->refused = p->timeouts = p->aborts = 0;
-        p->established = p->open = p->half_open = p->close_wait = p->fin_wait2 = 0;
-        p->laden = p->again = p->stalled = 0;
-        p->way_learned = false;
-        minute_turn(p->minute_opened);
-        memmove(p->minute_timeouts + 1, p->minute_timeouts,
-                (MINUTE_WINDOWS - 1) * sizeof p->minute_timeouts[0]);
-        p->minute_timeouts[0] = 0;
+        if (p->stirred > 0)
+            turn_pair(p);
         if (!p->proven && engine_ago(a, p->last_ns) > IDLE_S * BASE_NS_PER_S)
             pair_drop(a, i);
     }
