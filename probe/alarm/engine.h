@@ -478,6 +478,18 @@ void feed_transition(struct alarm_engine *a, const struct event *e);
 void feed_connection(struct alarm_engine *a, const struct event *e);
 void feed_member(struct alarm_engine *a, const struct event *e);
 void feed_signal(struct alarm_engine *a, const struct event *e);
+/* ... and what it shares with feed_member.c */
+static inline bool feed_both_open(const uint8_t state[2]) {
+    return state[EVENT_CLIENT] == TCP_ESTABLISHED && state[EVENT_SERVER] == TCP_ESTABLISHED;
+}
+bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f);
+bool feed_was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s);
+void feed_silence(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t now_ns);
+void feed_timeout(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t ts_ns);
+void feed_fresh(struct alarm_engine *a, struct service *s, struct pair *p,
+                const struct event_fresh *f);
+void feed_stall(struct alarm_engine *a, int64_t i, const struct event *e, unsigned role,
+                uint64_t for_ns);
 
 /* kind_*.c: detectors, once a window */
 void detect_half_open(struct alarm_engine *a, int64_t s);   /* syn_flood, backlog_full */

@@ -1,8 +1,8 @@
 /*
  * feed: what an event counts, and for whom. No detector runs here, and nothing is judged.
  *
- * Gauges (half-open, open) follow the transitions; each picture sets them right. All else is
- * counted in the window that goes on, and forgotten at its end (tables_turn).
+ * Gauges (half-open, open) follow the transitions; each picture sets them right (feed_member.c).
+ * All else is counted in the window that goes on, and forgotten at its end (tables_turn).
  */
 #include "engine.h"
 
@@ -19,11 +19,7 @@ enum {
     HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
 };
 
-static bool both_open(const uint8_t state[2]) {
-    return state[EVENT_CLIENT] == TCP_ESTABLISHED && state[EVENT_SERVER] == TCP_ESTABLISHED;
-}
-
-static bool is_allowed(const struct alarm_engine *a, const struct event_flow *f) {
+bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f) {
     struct base_addr client;
     addr_of(f->family, f->client, &client);
     return rules_allows(a->rules, &client);
@@ -186,13 +182,13 @@ static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
 
 static void on_attempt(struct alarm_engine *a, struct service *s, const struct event *e) {
     s->attempts_all++;
-    s->attempts += !is_allowed(a, &e->flow);
+    s->attempts += !feed_is_allowed(a, &e->flow);
 }
 
 static void on_refused(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
     s->answered_ns = s->heard_ns = e->ts_ns;
-    if (is_allowed(a, &e->flow))
+    if (feed_is_allowed(a, &e->flow))
         return;
     s->refused++;
     trouble_note(a, TROUBLE_REFUSED, i, &e->flow, e->ts_ns);
@@ -202,8 +198,7 @@ static void on_refused(struct alarm_engine *a, int64_t i, const struct event *e)
     scan_note(a, &e->flow, e->ts_ns, true);
 }
 
-static void note_timeout(struct alarm_engine *a, int64_t i, const struct event_flow *f,
-                         uint64_t ts_ns) {
+void feed_timeout(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t ts_ns) {
     struct pair *p = pair_of(a, f, (uint32_t)i, true, false);
     if (p == NULL)
         return;
@@ -215,7 +210,7 @@ static void note_timeout(struct alarm_engine *a, int64_t i, const struct event_f
 }
 
 /* How old an attempt was in the last picture. Those of the catalogue's age were counted there. */
-static bool was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s) {
+bool feed_was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s) {
     return a->window_ns > f->first_ns &&
            (double)(a->window_ns - f->first_ns) >= age_s * (double)BASE_NS_PER_S;
 }
@@ -240,11 +235,10 @@ static void note_unanswered(struct service *s, const struct event_flow *f) {
 
 /* An attempt that nobody has answered until now: it counts once, at the first picture that finds it
  * old enough, or when its client gave it up before. */
-static void note_silence(struct alarm_engine *a, int64_t i, const struct event_flow *f,
-                         uint64_t now_ns) {
+void feed_silence(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t now_ns) {
     double silent_s = a->age_s[ALARM_SERVICE_UNREACHABLE];
     if ((double)(now_ns - f->first_ns) < silent_s * (double)BASE_NS_PER_S ||
-        was_counted(a, f, silent_s))
+        feed_was_counted(a, f, silent_s))
         return;
     if (f->first_ns > a->service[i].heard_ns)
         note_unanswered(&a->service[i], f);
@@ -273,7 +267,7 @@ static void on_given_up(struct alarm_engine *a, int64_t i, const struct event *e
             on_refused(a, i, e);
         return;
     case TCP_CAUSE_ICMP:
-        if (is_allowed(a, &e->flow))
+        if (feed_is_allowed(a, &e->flow))
             return;
         s->icmp++;
         note_unreachable(s, &e->flow);
@@ -282,12 +276,12 @@ static void on_given_up(struct alarm_engine *a, int64_t i, const struct event *e
         return;
     case TCP_CAUSE_TIMEOUT_SYN_SENT:
     case TCP_CAUSE_SYN:
-        if (is_allowed(a, &e->flow))
+        if (feed_is_allowed(a, &e->flow))
             return;
-        note_silence(a, i, &e->flow, e->ts_ns);
-        if (!was_counted(a, &e->flow, a->age_s[ALARM_CONNECT_TIMEOUT]) &&
+        feed_silence(a, i, &e->flow, e->ts_ns);
+        if (!feed_was_counted(a, &e->flow, a->age_s[ALARM_CONNECT_TIMEOUT]) &&
             e->transition.cause == TCP_CAUSE_TIMEOUT_SYN_SENT)
-            note_timeout(a, i, &e->flow, e->ts_ns);
+            feed_timeout(a, i, &e->flow, e->ts_ns);
         return;
     default:
         return;
@@ -302,7 +296,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
     /* What no counter is about costs no look-up: the ends of what was closed before. */
     bool server_moves = was[EVENT_SERVER] != now[EVENT_SERVER];
     bool opening = was[EVENT_CLIENT] <= TCP_SYN_RECEIVED || was[EVENT_SERVER] <= TCP_SYN_RECEIVED;
-    bool was_open = both_open(was);
+    bool was_open = feed_both_open(was);
     if (!opening && !was_open)
         return;
     int64_t i = service_of(a, &e->flow);
@@ -315,7 +309,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
         if (now[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)
             time_of(a, s, LATENCY_CLIENT, e, t->rtt_ns);
         if (now[EVENT_SERVER] == TCP_CLOSED && t->cause == TCP_CAUSE_RST && t->by == EVENT_CLIENT &&
-            !is_allowed(a, &e->flow))
+            !feed_is_allowed(a, &e->flow))
             scan_note(a, &e->flow, e->ts_ns, true);
     }
     if (server_moves && now[EVENT_SERVER] == TCP_SYN_RECEIVED) {
@@ -336,16 +330,16 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
         on_attempt(a, s, e);
     else if (was[EVENT_CLIENT] == TCP_SYN_SENT && now[EVENT_CLIENT] == TCP_CLOSED)
         on_given_up(a, i, e);
-    if (was_open && !both_open(now))
+    if (was_open && !feed_both_open(now))
         on_close(a, i, e);
-    else if (!was_open && both_open(now))
+    else if (!was_open && feed_both_open(now))
         on_open(a, i, e);
 }
 
 /* ---- connections ---- */
 
-static void count_fresh(struct alarm_engine *a, struct service *s, struct pair *p,
-                        const struct event_fresh *f) {
+void feed_fresh(struct alarm_engine *a, struct service *s, struct pair *p,
+                const struct event_fresh *f) {
     for (int role = 0; role < 2; role++) {
         s->laden[role] += f->laden[role];
         s->again[role] += f->again[role];
@@ -369,12 +363,13 @@ static void count_abort(struct alarm_engine *a, int64_t i, const struct event *e
         c->reset_was[EVENT_SERVER] != TCP_ESTABLISHED)
         return;
     bool carried = c->side[0].bytes > 0 || c->side[1].bytes > 0;
-    if (!carried && both_open(c->reset_was)) /* it was counted among the closes */
+    if (!carried && feed_both_open(c->reset_was)) /* it was counted among the closes */
         s->closes -= s->closes > 0;
-    if (!carried || c->reset_was[c->reset_by] != TCP_ESTABLISHED || is_allowed(a, &e->flow))
+    if (!carried || c->reset_was[c->reset_by] != TCP_ESTABLISHED || feed_is_allowed(a, &e->flow))
         return;
     s->aborts[c->reset_by]++;
-    if (!both_open(c->reset_was)) /* the peer's FIN had been counted, as the begin of a close */
+    if (!feed_both_open(
+            c->reset_was)) /* the peer's FIN had been counted, as the begin of a close */
         s->closes++;
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
     if (p != NULL)
@@ -396,183 +391,11 @@ void feed_connection(struct alarm_engine *a, const struct event *e) {
     if (i == NONE)
         return;
     if (f->packets[0] > 0 || f->packets[1] > 0)
-        count_fresh(a, &a->service[i], NULL, f);
+        feed_fresh(a, &a->service[i], NULL, f);
     if (c->end == EVENT_END_RST && c->reset_by < EVENT_NOBODY)
         count_abort(a, i, e);
     if (handshake_only || carried)
         scan_note(a, &e->flow, e->ts_ns, !carried);
-}
-
-/* ---- members of a picture ---- */
-
-static double age_s(const struct event *e, uint64_t since_ns) {
-    return e->ts_ns > since_ns ? (double)(e->ts_ns - since_ns) / (double)BASE_NS_PER_S : 0;
-}
-
-/* Its attempt has been silent: for whom that counts, once at each age. */
-static void member_silent(struct alarm_engine *a, int64_t i, const struct event *e) {
-    if (is_allowed(a, &e->flow))
-        return;
-    note_silence(a, i, &e->flow, e->ts_ns);
-    if (age_s(e, e->flow.first_ns) >= a->age_s[ALARM_CONNECT_TIMEOUT] &&
-        !was_counted(a, &e->flow, a->age_s[ALARM_CONNECT_TIMEOUT]))
-        note_timeout(a, i, &e->flow, e->ts_ns);
-}
-
-/* Its end may have passed while the tap missed packets. */
-static bool may_have_ended(const struct alarm_engine *a, const struct event *e) {
-    return a->gap_from_ns != 0 && e->member.last_ns < a->gap_from_ns;
-}
-
-/* One end waits for its process to close, and waits long. */
-static void member_half_closed(struct alarm_engine *a, int64_t i, struct pair *p,
-                               const struct event *e) {
-    const struct event_member *m = &e->member;
-    struct service *s = &a->service[i];
-    for (int role = 0; role < 2; role++) {
-        uint8_t other = m->state[!role];
-        if (m->state[role] != TCP_CLOSE_WAIT ||
-            age_s(e, m->since_ns[role]) < a->age_s[ALARM_CLOSE_WAIT_LEAK] || may_have_ended(a, e))
-            continue;
-        bool stuck = other == TCP_FIN_WAIT_2 || other == TCP_CLOSED;
-        uint64_t *oldest_ns = &s->oldest_ns;
-        struct client *c = client_of(a, e->flow.client, e->flow.family, true);
-        if (role == EVENT_SERVER) {
-            s->close_wait++;
-            trouble_note(a, TROUBLE_CLOSE_WAIT, i, &e->flow, e->ts_ns);
-            if (p != NULL)
-                p->close_wait++;
-            if (c != NULL)
-                c->fin_wait2 += stuck;
-        } else {
-            if (c != NULL) {
-                c->close_wait++;
-                oldest_ns = &c->oldest_ns;
-                trouble_note(a, TROUBLE_CLOSE_WAIT, i, &e->flow, e->ts_ns);
-            }
-            if (stuck) {
-                s->fin_wait2++;
-                trouble_note(a, TROUBLE_FIN_WAIT2, i, &e->flow, e->ts_ns);
-                if (p != NULL)
-                    p->fin_wait2++;
-            }
-        }
-        if (*oldest_ns == 0 || m->since_ns[role] < *oldest_ns)
-            *oldest_ns = m->since_ns[role];
-        if (c != NULL)
-            c->last_ns = e->ts_ns;
-    }
-}
-
-static void note_stall(struct alarm_engine *a, int64_t i, const struct event *e, unsigned role,
-                       uint64_t for_ns) {
-    struct service *s = &a->service[i];
-    if ((double)for_ns <
-        rules_find(a->rules, ALARM_ZERO_WINDOW_STALL, s->name, NULL)->number[ALARM_RAISE] *
-            (double)BASE_NS_PER_S)
-        return;
-    trouble_note(a, TROUBLE_STALLED, i, &e->flow, e->ts_ns);
-    if (role == EVENT_SERVER) {
-        s->stalled[role]++;
-        s->stalled_ns[role] = for_ns > s->stalled_ns[role] ? for_ns : s->stalled_ns[role];
-        return;
-    }
-    struct client *c = client_of(a, e->flow.client, e->flow.family, true);
-    if (c == NULL)
-        return;
-    c->stalled++;
-    c->stalled_ns = for_ns > c->stalled_ns ? for_ns : c->stalled_ns;
-    c->last_ns = e->ts_ns;
-}
-
-static bool can_read(uint8_t state) {
-    return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT_1 || state == TCP_FIN_WAIT_2;
-}
-
-/* What an end sends is not answered, or its window is closed. */
-static void member_stuck(struct alarm_engine *a, int64_t i, const struct event *e) {
-    const struct event_member *m = &e->member;
-    const struct alarm_rule *dead = NULL;
-    for (unsigned role = 0; role < 2; role++) {
-        if (m->zero_since_ns[role] != 0 && can_read(m->state[role]) && can_read(m->state[!role]))
-            note_stall(a, i, e, role, e->ts_ns - m->zero_since_ns[role]);
-        if (m->vain[role] == 0 || m->state[role] != TCP_ESTABLISHED)
-            continue;
-        if (dead == NULL)
-            dead = rules_find(a->rules, ALARM_IDLE_DEAD_PEER, a->service[i].name, NULL);
-        if (m->vain[role] < dead->number[ALARM_SAMPLES] ||
-            age_s(e, m->vain_since_ns[role]) < dead->number[ALARM_AGE])
-            continue;
-        struct client *c = client_of(a, e->flow.client, e->flow.family, true);
-        a->service[i].dead++;
-        trouble_note(a, TROUBLE_DEAD, i, &e->flow, e->ts_ns);
-        if (c == NULL)
-            continue;
-        c->dead++;
-        c->last_ns = e->ts_ns;
-        if (c->oldest_ns == 0 || m->vain_since_ns[role] < c->oldest_ns)
-            c->oldest_ns = m->vain_since_ns[role];
-    }
-}
-
-static void member_open(struct alarm_engine *a, int64_t i, struct pair *p, const struct event *e) {
-    struct service *s = &a->service[i];
-    s->seen_open++;
-    if (p != NULL) {
-        s->clients += p->established++ == 0;
-        p->last_ns = e->ts_ns;
-        if (p->ports != NULL)
-            ports_note(a, p, e->flow.client_port, e->ts_ns, false);
-    }
-    if (!a->idle_limits)
-        return;
-    double limit = rules_find(a->rules, ALARM_IDLE_LONG, s->name, NULL)->number[ALARM_AGE];
-    if (limit > 0 && age_s(e, e->member.last_ns) > limit) {
-        s->idle++;
-        trouble_note(a, TROUBLE_IDLE, i, &e->flow, e->ts_ns);
-        if (s->oldest_ns == 0 || e->member.last_ns < s->oldest_ns)
-            s->oldest_ns = e->member.last_ns;
-    }
-}
-
-static bool is_over(uint8_t state) {
-    return state == TCP_CLOSED || state == TCP_TIME_WAIT;
-}
-
-void feed_member(struct alarm_engine *a, const struct event *e) {
-    const struct event_member *m = &e->member;
-    const struct event_fresh *f = &m->fresh;
-    bool fresh = f->packets[0] > 0 || f->packets[1] > 0;
-    if (!fresh && is_over(m->state[0]) && is_over(m->state[1]))
-        return;
-    int64_t i = service_of(a, &e->flow);
-    if (i == NONE)
-        return;
-    struct service *s = &a->service[i];
-    bool open = both_open(m->state), half_open = m->state[EVENT_SERVER] == TCP_SYN_RECEIVED;
-    bool silent = m->state[EVENT_CLIENT] == TCP_SYN_SENT && m->state[EVENT_SERVER] == TCP_CLOSED;
-    bool over = is_over(m->state[0]) && is_over(m->state[1]);
-    struct pair *p = half_open || silent || over
-                         ? NULL
-                         : pair_of(a, &e->flow, (uint32_t)i, true, m->inferred == TCP_PROVEN);
-    s->members++;
-    if (fresh)
-        count_fresh(a, s, p, f);
-    if (fresh && (f->again[0] > 0 || f->again[1] > 0))
-        trouble_note(a, TROUBLE_AGAIN, i, &e->flow, e->ts_ns);
-    if (half_open) {
-        s->seen_half_open++;
-        return;
-    }
-    if (silent) {
-        member_silent(a, i, e);
-        return;
-    }
-    if (open)
-        member_open(a, i, p, e);
-    else
-        member_half_closed(a, i, p, e);
-    member_stuck(a, i, e);
 }
 
 /* ---- signals ---- */
@@ -590,7 +413,7 @@ void feed_signal(struct alarm_engine *a, const struct event *e) {
     struct client *c;
     switch (g->kind) {
     case EVENT_SYN_AGAIN:
-        if (is_allowed(a, &e->flow))
+        if (feed_is_allowed(a, &e->flow))
             return;
         s->syn_again++;
         trouble_note(a, TROUBLE_SILENT, i, &e->flow, e->ts_ns);
@@ -599,7 +422,7 @@ void feed_signal(struct alarm_engine *a, const struct event *e) {
         time_of(a, s, LATENCY_REPLY, e, g->value_ns);
         return;
     case EVENT_ZERO_ENDED:
-        note_stall(a, i, e, g->by, g->value_ns);
+        feed_stall(a, i, e, g->by, g->value_ns);
         return;
     case EVENT_ODD_RST:
         s->odd_rst++;
