@@ -62,6 +62,21 @@ const struct alarm_counters *alarm_counters(const struct alarm_engine *a) {
     return &a->counters;
 }
 
+/* All tables full; each index has twice as many slots as entries at most, after it has grown. */
+static_assert(MOST_SERVICES * (sizeof(struct service) + 3 * sizeof(struct histogram) +
+                               sizeof(struct closers)) +
+                      MOST_ENDPOINTS * sizeof(struct endpoint) + MOST_PAIRS * sizeof(struct pair) +
+                      MOST_CLIENTS * sizeof(struct client) + MOST_SCANS * sizeof(struct scan) +
+                      MOST_PORT_MAPS * sizeof(struct port_map) +
+                      MOST_ALARMS * sizeof(struct entry) + MOST_SERIES * sizeof(struct baseline) +
+                      MOST_CELLS * sizeof(struct baseline_cell) + sizeof(struct alarm_engine) +
+                      sizeof(struct pair_sketch) + TROUBLE_SORTS * sizeof(struct troubles) +
+                      2 * sizeof(struct index_slot) *
+                          (2 * MOST_SERVICES + MOST_ENDPOINTS + MOST_PAIRS + MOST_CLIENTS +
+                           MOST_ALARMS + MOST_SERIES) <=
+                  ALARM_MEMORY_MOST,
+              "what alarm.h promises");
+
 uint64_t alarm_memory(const struct alarm_engine *a) {
     uint64_t octets = sizeof *a + sizeof *a->sketch + TROUBLE_SORTS * sizeof *a->trouble +
                       a->services_room * sizeof *a->service +

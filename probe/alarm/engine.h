@@ -10,6 +10,7 @@
 #ifndef SPANWATCH_ALARM_ENGINE_H
 #define SPANWATCH_ALARM_ENGINE_H
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
