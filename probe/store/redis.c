@@ -214,6 +214,8 @@ bool store_redis_wants_keyframe(struct store_redis *s) {
 /* ---- the clock ---- */
 
 static bool is_over(const struct store_redis *s) {
+    if (s->queued_entries > 0 || s->asking > 0)
+        return false;
     for (size_t i = 0; i < s->streams; i++) {
         const struct store_stream *st = &s->stream[i];
         if (st->unacked != NULL || (st->open != NULL && st->open->entries > 0))
@@ -236,9 +238,9 @@ static void note_covered(struct store_redis *s) {
         return; /* the next one comes soon; the time noted before is still true */
 }
 
-static void end_words(struct store_redis *s) {
+void store_look_for_end(struct store_redis *s) {
     bool late = s->deadline_ms != 0 && uv_now(s->loop) >= s->deadline_ms;
-    if (s->finished || (!is_over(s) && !late && !s->lost_lock))
+    if (!s->ending || s->finished || (!late && !s->lost_lock && !is_over(s)))
         return;
     if (s->spool != NULL && late)
         store_spool_copy(s->spool, s, true);
@@ -257,8 +259,7 @@ static void on_flush(uv_timer_t *timer) {
     if (s->spool != NULL)
         store_spool_copy(s->spool, s, false);
     note_covered(s);
-    if (s->ending)
-        end_words(s);
+    store_look_for_end(s);
 }
 
 static void on_second(uv_timer_t *timer) {
@@ -425,7 +426,7 @@ void store_redis_finish(struct store_redis *s, uint64_t last_ns, uint32_t deadli
     tell_shed(s);
     store_seal_all(s);
     store_pump(s);
-    end_words(s);
+    store_look_for_end(s);
 }
 
 bool store_redis_is_finished(const struct store_redis *s) {

@@ -27,12 +27,21 @@ static void on_said(redisAsyncContext *redis, void *reply, void *context) {
     struct store_redis *s = context;
     (void)redis;
     store_link_answered(&s->link, reply);
-    if (reply != NULL && s->ending_words > 0)
+}
+
+/* One that the end waits for. */
+static void on_last_said(redisAsyncContext *redis, void *reply, void *context) {
+    struct store_redis *s = context;
+    on_said(redis, reply, context);
+    if (reply == NULL)
+        return;
+    if (s->ending_words > 0)
         s->ending_words--;
+    store_look_for_end(s);
 }
 
 static bool say(struct store_redis *s, const char *const *word, size_t words) {
-    bool sent = store_send_words(s, word, words, on_said, s);
+    bool sent = store_send_words(s, word, words, s->ending ? on_last_said : on_said, s);
     s->ending_words += sent && s->ending;
     return sent;
 }

@@ -169,6 +169,7 @@ static void on_appended(redisAsyncContext *redis, void *reply, void *context) {
     if (st->unsent != NULL)
         store_list(st);
     store_pump(s);
+    store_look_for_end(s);
 }
 
 /* The command's words before the entries. */

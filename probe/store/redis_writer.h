@@ -262,6 +262,8 @@ void store_retention(struct store_redis *s);
 /* ---- redis_snapshot.c ---- */
 
 void store_grouping_free(struct store_redis *s);
+/* An entry of a snapshot was lost: the one at hand does not get its end. */
+void store_snapshot_torn(struct store_redis *s);
 
 /* ---- redis_start.c ---- */
 
@@ -275,5 +277,7 @@ struct store_stream *store_stream_of(struct store_redis *s, enum store_kind kind
                                      unsigned partition);
 /* Gap records for what the store lost, and for what was shed and goes on no more. */
 void store_tell_missing(struct store_redis *s);
+/* Is all stored, after store_redis_finish? Then the last words, and the end. */
+void store_look_for_end(struct store_redis *s);
 
 #endif

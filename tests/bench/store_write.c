@@ -236,6 +236,20 @@ static double median(double *v, unsigned n) {
     return v[n / 2];
 }
 
+/* All of it is there: a time without its work is none. */
+static void check_length(redisContext *c, const char *name, uint64_t entries) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        char key[REDIS_KEY_TEXT];
+        redis_key_in(key, prefix, name, i, "transitions");
+        redisReply *r = redisCommand(c, "XLEN %s", key);
+        sum += r != NULL && r->type == REDIS_REPLY_INTEGER ? (uint64_t)r->integer : 0;
+        freeReplyObject(r);
+    }
+    if (sum != entries)
+        die("the store does not hold what was written");
+}
+
 static void forget(const struct redis_url *u, const char *name) {
     struct base_error error;
     uint64_t deleted;
@@ -264,11 +278,13 @@ int main(int argc, char **argv) {
         double before = server_s(c);
         bare[i] = run_bare(c, &t, entries, &bare_cpu[i]);
         bare_server[i] = server_s(c) - before;
+        check_length(c, "bare", entries);
         forget(&u, "bare");
         before = server_s(c);
         writer[i] = run_writer(&u, &t, entries, &writer_cpu[i]);
         writer_server[i] = server_s(c) - before;
         full = ask_number(c, "memory", "used_memory_dataset:");
+        check_length(c, "writer", entries);
         forget(&u, "writer");
     }
     long long after = ask_number(c, "memory", "used_memory_dataset:");
