@@ -114,10 +114,11 @@ static int take_pass(struct diff *d, struct query_slice slice, struct base_error
     query_slice_fini(&now);
     if (result != 0 || !split)
         return result;
-    slice.passes *= 2;
-    result = take_pass(d, slice, error);
-    slice.pass += slice.passes / 2;
-    return result != 0 || d->run->ended ? result : take_pass(d, slice, error);
+    struct query_slice second;
+    result = query_slice_split(&slice, &second, error);
+    if (result == 0)
+        result = take_pass(d, slice, error);
+    return result != 0 || d->run->ended ? result : take_pass(d, second, error);
 }
 
 int query_run_diff(struct query_run *r, struct base_error *error) {

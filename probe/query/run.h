@@ -137,6 +137,9 @@ int query_keyframe_load(struct query_slice *s, struct query_part *p, uint64_t at
 bool query_slice_holds(const struct query_slice *s, const struct query_place *a,
                        const struct query_place *b);
 bool query_slice_is_full(struct query_slice *s);
+/* A pass that is too full becomes two of half as many. -1 with `error` when it is one pair alone.
+ */
+int query_slice_split(struct query_slice *s, struct query_slice *second, struct base_error *error);
 
 /* since and inferred of connections marked QUERY_WANTED, from older transitions. */
 int query_older_load(struct query_slice *s, struct base_error *error);

@@ -326,10 +326,21 @@ void query_slice_fini(struct query_slice *s) {
     s->is_full = false;
 }
 
+int query_slice_split(struct query_slice *s, struct query_slice *second, struct base_error *error) {
+    enum { PASSES_MOST = 1 << 16 };
+    if (s->passes >= PASSES_MOST)
+        return base_error_set(error, "query", "one pair of endpoints has more than %zu connections",
+                              s->held_most);
+    s->passes *= 2;
+    *second = *s;
+    second->pass += s->passes / 2;
+    return 0;
+}
+
 /* One pass of one slice; one that is too full is taken as two. */
 static int take_pass(struct query_slice *s, query_visit *visit, void *context,
                      struct base_error *error) {
-    enum { PASSES_MOST = 1 << 16 };
+    struct query_slice second;
     int result = query_slice_load(s, error);
     bool split = s->is_full;
     if (result == 0 && !split)
@@ -337,13 +348,8 @@ static int take_pass(struct query_slice *s, query_visit *visit, void *context,
     query_slice_fini(s);
     if (result != 0 || !split)
         return result;
-    if (s->passes >= PASSES_MOST)
-        return base_error_set(error, "query", "one pair of endpoints has more than %zu connections",
-                              s->held_most);
-    struct query_slice second = *s;
-    s->passes *= 2;
-    second.passes *= 2;
-    second.pass += second.passes / 2;
+    if (query_slice_split(s, &second, error) != 0)
+        return -1;
     result = take_pass(s, visit, context, error);
     return result != 0 ? result : take_pass(&second, visit, context, error);
 }
