@@ -62,16 +62,26 @@ uint64_t store_redis_down_ns(const struct store_redis *s);
 void store_redis_stats(struct store_redis *s, const struct record_stats *stats);
 
 /*
- * A snapshot, piece by piece: each call takes the next group; true when all is taken. A cursor
- * begins zeroed. `context` has one element for each worker. One for which there is no room is left
- * out whole, with a gap.
+ * A snapshot, piece by piece: each call takes the next some thousand members; true when all is
+ * taken. A cursor begins zeroed; what is in it is the writer's. `context` has one element for each
+ * worker. One for which there is no room is left out, with a gap; one whose room ends on the way is
+ * never ended. One at a time.
  */
 struct store_redis_cursor {
-    size_t group, member; /* members before this group */
-    bool begun;
+    uint8_t step;
+    bool begun;           /* of the partition */
+    uint64_t number;      /* members so far: of the pass, or of the partition */
+    size_t group;         /* the next one */
+    uint64_t groups;      /* of the partition, so far */
+    size_t partition;     /* being written */
+    uint64_t part, count; /* of the group at hand: parts so far, members */
+    const struct snapshot_member *member;
 };
 bool store_redis_snapshot(struct store_redis *s, const struct record_context *context,
                           const struct snapshot *snapshot, struct store_redis_cursor *at);
+/* The server takes what there is, and more than it needs to be busy stands in memory: a snapshot,
+ * which can wait, should. */
+bool store_redis_is_crowded(const struct store_redis *s);
 unsigned store_redis_partition(const struct store_redis *s, const struct event_flow *f);
 unsigned store_redis_partitions(const struct store_redis *s);
 /* Entries were left out since it was last asked: only a keyframe lets readers go on. */

@@ -64,7 +64,9 @@ struct probe_job {
     struct store_jsonl *lines;  /* NULL with --format none */
     struct store_redis *store;  /* NULL with --redis none */
     struct redis_url url;       /* of the store */
-    bool embedded;              /* the store is a server of our own */
+    const struct snapshot *storing; /* not all in the store's hands yet; NULL: none */
+    struct store_redis_cursor storing_at;
+    bool embedded; /* the store is a server of our own */
 
     size_t workers;
     struct capture_live *capture[CLI_WORKERS_MOST];
@@ -115,7 +117,10 @@ void probe_cmdb_again(struct probe_job *job);
 int probe_store_open(struct probe_job *job, struct base_error *error);
 int probe_store_start(struct probe_job *job, struct base_error *error);
 void probe_store_stats(struct probe_job *job, struct record_stats *s);
-void probe_store_snapshot(struct probe_job *job);        /* the pending one */
+void probe_store_snapshot(struct probe_job *job);        /* begins with the pending one */
+/* A piece of it, of a few milliseconds, as long as the store takes it; `hurry`: also when it does
+ * not. True when none is left. */
+bool probe_store_snapshot_go_on(struct probe_job *job, bool hurry);
 void probe_take_alarm(void *job, const struct alarm *m); /* an alarm_sink: store and output */
 void probe_store_end(struct probe_job *job);
 void probe_store_close(struct probe_job *job);

@@ -50,8 +50,11 @@ static bool flush(struct probe_job *job) {
 }
 
 static void drain(struct probe_job *job) {
-    if (!probe_drain(job) && !job->blocked)
-        uv_async_send(&job->uv.notes); /* more are there; timers and signals first */
+    bool more = !probe_drain(job) && !job->blocked;
+    if (!probe_store_snapshot_go_on(job, false) && !store_redis_is_crowded(job->store))
+        more = true;
+    if (more)
+        uv_async_send(&job->uv.notes); /* timers and signals first */
     if (job->blocked)
         watch_output(job);
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 
 enum { ROUND = 8192 /* notes, before the loop looks at timers and signals */ };
+#define TURN_NS (4 * BASE_NS_PER_MS) /* the same for a snapshot */
 
 /* May a record be written now? When not, nothing is taken out of the rings, until the output is
  * writable. */
@@ -128,10 +129,19 @@ static size_t earliest(struct probe_job *job, const struct cli_note **note) {
 
 /* A snapshot takes its turn in pieces, before any later note. */
 static bool write_snapshot(struct probe_job *job) {
+    uint64_t until_ns = job->snapshots.pending != NULL ? uv_hrtime() + TURN_NS : 0;
     while (!cli_snapshots_write(&job->snapshots, job->lines))
-        if (!has_room(job))
+        if (!has_room(job) || uv_hrtime() > until_ns)
             return false;
     return true;
+}
+
+/* The next picture takes the place of the snapshot before it: that one must be in the store's
+ * hands. */
+static bool is_overtaken(struct probe_job *job, const struct cli_note *n) {
+    bool begins = n->kind == CLI_NOTE_EVENT && n->event.type == EVENT_PICTURE &&
+                  n->event.picture.purpose & EVENT_FOR_SNAPSHOT;
+    return begins && !probe_store_snapshot_go_on(job, true);
 }
 
 /* Those of a window that has ended, before any later note. */
@@ -155,6 +165,8 @@ bool probe_drain(struct probe_job *job) {
             return false;
         if (note == NULL)
             return true;
+        if (is_overtaken(job, note))
+            return false;
         tell_note(job, worker, note);
         base_ring_drop(job->worker[worker].ring);
     }

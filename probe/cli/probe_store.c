@@ -14,7 +14,10 @@
 
 #include "probe.h"
 
-enum { END_LEAST_MS = 500 /* for what is not stored yet; the rest lies in the spool */ };
+enum {
+    END_LEAST_MS = 500, /* for what is not stored yet; the rest lies in the spool */
+    SNAPSHOT_MS = 2     /* of a snapshot at once: packets' events wait meanwhile */
+};
 
 /* The state folder, the spool's in it or beside it: the new user's. */
 static int prepare_folders(struct probe_job *job, char state[REDIS_FOLDER_TEXT],
@@ -110,9 +113,17 @@ void probe_store_stats(struct probe_job *job, struct record_stats *s) {
 }
 
 void probe_store_snapshot(struct probe_job *job) {
-    struct store_redis_cursor at = {0};
-    while (!store_redis_snapshot(job->store, job->context, job->snapshots.pending, &at))
-        ;
+    job->storing = job->snapshots.pending;
+    job->storing_at = (struct store_redis_cursor){0};
+}
+
+bool probe_store_snapshot_go_on(struct probe_job *job, bool hurry) {
+    uint64_t until_ns = job->storing != NULL ? uv_hrtime() + SNAPSHOT_MS * BASE_NS_PER_MS : 0;
+    while (job->storing != NULL && uv_hrtime() < until_ns &&
+           (hurry || !store_redis_is_crowded(job->store)))
+        if (store_redis_snapshot(job->store, job->context, job->storing, &job->storing_at))
+            job->storing = NULL;
+    return job->storing == NULL;
 }
 
 void probe_take_alarm(void *probe_job, const struct alarm *m) {
@@ -128,6 +139,8 @@ void probe_store_end(struct probe_job *job) {
     if (job->store == NULL)
         return;
     uint64_t now_ns = uv_hrtime(), left_ms = END_LEAST_MS;
+    while (!probe_store_snapshot_go_on(job, true))
+        ;
     cli_alarms_save(&job->alarms, &job->url, job->config.store_prefix, job->name);
     if (job->deadline_ns > now_ns + left_ms * BASE_NS_PER_MS)
         left_ms = (job->deadline_ns - now_ns) / BASE_NS_PER_MS;

@@ -128,6 +128,8 @@ void store_shed(struct store_stream *st, uint64_t ts_ns, uint64_t entries) {
         m->to_ns = ts_ns;
     m->lost += entries;
     st->store->lost += entries;
+    if (st->kind == STORE_KIND_SNAPSHOTS && entries > 0)
+        store_snapshot_torn(st->store);
 }
 
 char *store_put_begin(struct store_stream *st, uint64_t ts_ns, size_t room) {
