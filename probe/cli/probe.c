@@ -217,9 +217,9 @@ int probe_start_workers(struct probe_job *job, struct base_error *error) {
 
 static int start_and_run(struct probe_job *job, struct base_error *error) {
     daemon_notify_open(&job->notify);
-    if (open_captures(job, error) != 0 || init_workers(job, error) != 0 ||
-        open_lines(job, error) != 0 || probe_store_open(job, error) != 0 ||
-        probe_warm_prepare(job, error) != 0)
+    if (probe_store_guard(job, error) != 0 || open_captures(job, error) != 0 ||
+        init_workers(job, error) != 0 || open_lines(job, error) != 0 ||
+        probe_store_open(job, error) != 0 || probe_warm_prepare(job, error) != 0)
         return -1;
     if (job->store != NULL)
         cli_alarms_recall(&job->alarms, &job->url, job->config.store_prefix, job->name);
@@ -258,7 +258,7 @@ int cli_probe(const struct cli_options *o) {
     static struct probe_job job; /* large, and one a process */
     struct base_error error;
     enum cli_status status = CLI_USAGE;
-    job = (struct probe_job){.options = o, .fd = -1, .notify = {.fd = -1}};
+    job = (struct probe_job){.options = o, .fd = -1, .guard = -1, .notify = {.fd = -1}};
     sem_init(&job.opener.wanted, 0, 0);
     sem_init(&job.opener.confined, 0, 0);
     cli_config_init(&job.config);

@@ -66,7 +66,8 @@ struct probe_job {
     struct redis_url url;       /* of the store */
     const struct snapshot *storing; /* not all in the store's hands yet; NULL: none */
     struct store_redis_cursor storing_at;
-    bool embedded; /* the store is a server of our own */
+    int guard;     /* of the store's server, which is our own; -1: it is not */
+    bool embedded; /* that server was found or started */
 
     size_t workers;
     struct capture_live *capture[CLI_WORKERS_MOST];
@@ -111,13 +112,15 @@ void probe_cmdb_use(struct probe_job *job, struct cmdb *fresh);
 void probe_cmdb_share(struct probe_job *job);
 void probe_cmdb_again(struct probe_job *job);
 
-/* The store (probe_store.c): opened while there are rights, started on the loop; nothing is done
+/* The store (probe_store.c): guarded, when it is our own, before anything else is open; opened
+ * while there are rights, started on the loop; nothing is done
  * when there is none. _end runs the loop until all is stored or spooled, for a few seconds at most;
  * _close needs one more run of the loop, _free none. */
+int probe_store_guard(struct probe_job *job, struct base_error *error);
 int probe_store_open(struct probe_job *job, struct base_error *error);
 int probe_store_start(struct probe_job *job, struct base_error *error);
 void probe_store_stats(struct probe_job *job, struct record_stats *s);
-void probe_store_snapshot(struct probe_job *job);        /* begins with the pending one */
+void probe_store_snapshot(struct probe_job *job); /* begins with the pending one */
 /* A piece of it, of a few milliseconds, as long as the store takes it; `hurry`: also when it does
  * not. True when none is left. */
 bool probe_store_snapshot_go_on(struct probe_job *job, bool hurry);

@@ -10,8 +10,9 @@
 
 #include <time.h>
 
-enum { ROUND = 8192 /* notes, before the loop looks at timers and signals */ };
-#define TURN_NS (4 * BASE_NS_PER_MS) /* the same for a snapshot */
+/* Before the loop looks at timers, signals and the store's answers. */
+enum { ROUND = 8192 /* notes */, LOOK = 256 /* notes from one look at the clock to the next */ };
+#define TURN_NS (4 * BASE_NS_PER_MS)
 
 /* May a record be written now? When not, nothing is taken out of the rings, until the output is
  * writable. */
@@ -159,7 +160,8 @@ static bool write_alarms(struct probe_job *job) {
 
 bool probe_drain(struct probe_job *job) {
     const struct cli_note *note;
-    for (unsigned n = 0; n < ROUND; n++) {
+    uint64_t until_ns = uv_hrtime() + TURN_NS;
+    for (unsigned n = 0; n < ROUND && (n % LOOK != 0 || uv_hrtime() < until_ns); n++) {
         size_t worker = earliest(job, &note);
         if (!has_room(job) || !write_alarms(job) || !write_snapshot(job))
             return false;

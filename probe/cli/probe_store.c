@@ -35,6 +35,20 @@ static int prepare_folders(struct probe_job *job, char state[REDIS_FOLDER_TEXT],
     return 0;
 }
 
+int probe_store_guard(struct probe_job *job, struct base_error *error) {
+    char state[REDIS_FOLDER_TEXT];
+    uid_t uid;
+    gid_t gid;
+    if (job->options->no_store || job->options->redis != NULL)
+        return 0;
+    if (redis_state_folder(job->config.state_folder, state, error) != 0 ||
+        daemon_user(job->options->user, &uid, &gid, error) != 0 ||
+        daemon_give(state, uid, gid, error) != 0)
+        return -1;
+    job->guard = store_embedded_guard(state, uid, gid, error);
+    return job->guard >= 0 ? 0 : -1;
+}
+
 int probe_store_open(struct probe_job *job, struct base_error *error) {
     const struct cli_config *c = &job->config;
     struct store_redis_options o = {.prefix = c->store_prefix,
@@ -62,9 +76,9 @@ int probe_store_open(struct probe_job *job, struct base_error *error) {
     o.state_folder = state;
     o.spool_folder = c->store_spool_mib > 0 ? spool : NULL;
     if (job->options->redis == NULL) {
-        job->embedded = true;
-        if (store_embedded_start(state, uid, gid, &o.url, error) != 0)
+        if (store_embedded_start(state, job->guard, &o.url, error) != 0)
             return -1;
+        job->embedded = true;
     } else if (redis_url_parse(&o.url, job->options->redis, error) != 0) {
         return -1;
     }
@@ -165,5 +179,7 @@ void probe_store_free(struct probe_job *job) {
     store_redis_free(job->store);
     job->store = NULL;
     if (job->embedded && opened)
-        store_embedded_stop(&job->url);
+        store_embedded_stop(&job->url, job->guard);
+    if (job->guard >= 0)
+        close(job->guard);
 }

@@ -1,22 +1,18 @@
 /*
- * The embedded redis-server (store_embedded.h).
+ * The embedded redis-server (store_embedded.h): found or started, watched by its guard, ended.
  *
- * It is started in a session of its own, so that what ends the probe from a terminal does not end
- * its server first; standard output goes to a log in the folder. Its settings stand on its command
- * line: there is no file that could say otherwise.
+ * Guard and server have sessions of their own, so that what ends the probe from a terminal does not
+ * end its server first; the server's output goes to a log in the folder.
  */
 #include "spanwatch/store_embedded.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <hiredis/hiredis.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "redis_guard.h"
 
 enum {
     LOOK_MS = 50,
@@ -43,33 +39,6 @@ static bool is_installed(void) {
     return false;
 }
 
-/* In the child, up to the new program; what fails here ends it. */
-static _Noreturn void become_server(const char *folder, const char *socket, uid_t uid, gid_t gid) {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    setsid();
-    if (geteuid() == 0 &&
-        (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
-         setresuid(uid, uid, uid) != 0) &&
-        uid != 0)
-        _exit(126);
-    int null = open("/dev/null", O_RDWR);
-    if (null < 0 || chdir(folder) != 0)
-        _exit(126);
-    dup2(null, STDIN_FILENO);
-    dup2(null, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
-    for (int fd = STDERR_FILENO + 1; fd < 1024; fd++) /* nothing of ours is its business */
-        close(fd);
-    execlp(program, program, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700",
-           "--dir", folder, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-           "--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "redis.log",
-           (char *)NULL);
-    _exit(127);
-}
-
 /* Does it answer, and is it done with loading? */
 static bool answers(const struct redis_url *u, bool *loading) {
     struct base_error error;
@@ -81,19 +50,19 @@ static bool answers(const struct redis_url *u, bool *loading) {
     return true;
 }
 
-static int await(pid_t child, const char *folder, const struct redis_url *u,
+static int await(int guard, const char *folder, const struct redis_url *u,
                  struct base_error *error) {
     bool told = false;
     for (int look = 0; look < LOAD_S * 1000 / LOOK_MS; look++) {
         bool loading;
-        int status;
+        int32_t status;
         if (answers(u, &loading))
             return 0;
-        if (child > 0 && waitpid(child, &status, WNOHANG) == child)
+        if (store_guard_has_ended(guard, &status))
             return base_error_set(error, program,
                                   "the store's server ended at once (status %d): see "
                                   "%s/redis.log; another store is given with --redis URL",
-                                  WIFEXITED(status) ? WEXITSTATUS(status) : -1, folder);
+                                  (int)status, folder);
         if (loading && !told)
             base_warn("%s: the store's server loads its file", folder);
         told = told || loading;
@@ -105,30 +74,55 @@ static int await(pid_t child, const char *folder, const struct redis_url *u,
                           folder);
 }
 
-int store_embedded_start(const char *folder, uid_t uid, gid_t gid, struct redis_url *u,
+/* The number of the server's process; 0 when it does not tell. */
+static int32_t process_of(const struct redis_url *u) {
+    static const char name[] = "process_id:";
+    struct base_error error;
+    redisContext *c = redis_open(u, ANSWER_MS, &error);
+    redisReply *r = c != NULL ? redisCommand(c, "INFO server") : NULL;
+    const char *at = r != NULL && r->type == REDIS_REPLY_STRING ? strstr(r->str, name) : NULL;
+    int32_t number = at != NULL ? (int32_t)strtol(at + sizeof name - 1, NULL, 10) : 0;
+    if (r != NULL)
+        freeReplyObject(r);
+    if (c != NULL)
+        redisFree(c);
+    return number;
+}
+
+int store_embedded_guard(const char *folder, uid_t uid, gid_t gid, struct base_error *error) {
+    struct redis_url u = {0};
+    return redis_embedded_path(folder, u.path, error) != 0
+               ? -1
+               : store_guard_new(folder, u.path, uid, gid, error);
+}
+
+int store_embedded_start(const char *folder, int guard, struct redis_url *u,
                          struct base_error *error) {
     bool loading;
     *u = (struct redis_url){0};
     if (redis_embedded_path(folder, u->path, error) != 0)
         return -1;
-    if (answers(u, &loading) || loading) /* of a probe that was killed */
-        return await(-1, folder, u, error);
+    if (answers(u, &loading) || loading) { /* of a probe that was killed */
+        int result = await(guard, folder, u, error);
+        int32_t server = result == 0 ? process_of(u) : 0;
+        if (server > 0)
+            store_guard_say(guard, server);
+        return result;
+    }
     if (!is_installed())
         return base_error_set(error, program,
                               "is not installed, and no store was given: install it (apt-get "
                               "install redis-server), or give --redis URL, or --redis none for no "
                               "store");
-    pid_t child = fork();
-    if (child < 0)
-        return base_error_set(error, program, "cannot be started: %s", strerror(errno));
-    if (child == 0)
-        become_server(folder, u->path, uid, gid);
-    return await(child, folder, u, error);
+    if (!store_guard_say(guard, STORE_GUARD_START))
+        return base_error_set(error, program, "cannot be started: its guard is gone");
+    return await(guard, folder, u, error);
 }
 
-void store_embedded_stop(const struct redis_url *u) {
+void store_embedded_stop(const struct redis_url *u, int guard) {
     struct base_error error;
     struct timeval wait = {.tv_sec = STOP_MS / 1000};
+    store_guard_say(guard, STORE_GUARD_END);
     redisContext *c = redis_open(u, ANSWER_MS, &error);
     if (c == NULL)
         return;

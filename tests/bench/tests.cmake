@@ -15,6 +15,17 @@ add_executable(spanwatch-bench-store ${CMAKE_CURRENT_LIST_DIR}/store_write.c)
 target_include_directories(spanwatch-bench-store PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(spanwatch-bench-store PRIVATE ${rooms} PkgConfig::UV)
 
+# The probe itself, with packets of the bench's own: two of its files are compiled to call the bench where they would call
+# others, and stand before those of the library.
+add_executable(spanwatch-bench-path ${CMAKE_CURRENT_LIST_DIR}/packet_path.c ${PROJECT_SOURCE_DIR}/probe/cli/worker.c
+                                    ${PROJECT_SOURCE_DIR}/probe/cli/probe_loop.c)
+target_include_directories(spanwatch-bench-path PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/probe/cli)
+target_link_libraries(spanwatch-bench-path PRIVATE ${rooms} PkgConfig::UV)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/probe/cli/worker.c PROPERTIES COMPILE_DEFINITIONS
+                            capture_live_read=bench_capture_live_read)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/probe/cli/probe_loop.c PROPERTIES COMPILE_DEFINITIONS
+                            "probe_drain=bench_drain;probe_store_snapshot_go_on=bench_snapshot_go_on")
+
 if(Python3_FOUND)
   add_test(NAME bench_counts
            COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/run.py --counts-only --scale 0.002

@@ -250,6 +250,58 @@ class Live(unittest.TestCase):
             self.assertEqual(self.probe.wait(20), 1)
             self.assertIn("has taken the store over", self.told())
 
+    def embedded_process(self):
+        """The number of the process of the probe's own server, once there is one."""
+        found = []
+
+        def look():
+            try:
+                own = private_redis.Connection(os.path.join(self.state, "redis.sock"))
+            except OSError:
+                return False
+            try:
+                found.append(own("INFO", "server").decode().split("process_id:")[1].split()[0])
+            except (OSError, EOFError):
+                return False
+            finally:
+                own.close()
+            return True
+
+        truth.wait_for("a server", look)
+        return found[0]
+
+    def test_embedded_dies(self):
+        """It is started again each time, by a probe that found it running too, and nothing is lost: what it had not
+        written yet comes again."""
+        self.record()
+        self.start()
+        self.wait_for_words("capturing")
+        servers = [self.embedded_process()]
+        for deaths in range(1, 4):
+            time.sleep(1.5)
+            if deaths == 3:
+                self.probe.kill()
+                self.probe.wait()
+                self.start()
+                self.wait_for_words("capturing", 2)
+                self.assertEqual(self.embedded_process(), servers[-1])
+            os.kill(int(servers[-1]), signal.SIGKILL)
+            self.wait_for_words("starting it again", deaths)
+            servers.append(self.embedded_process())
+        self.assertEqual(len(set(servers)), 4)
+        self.end_of_record()
+        self.end()
+        self.assertFalse(os.path.exists(os.path.join(self.state, "redis.sock")))
+        time.sleep(1.5)  # nothing starts it now
+        self.assertFalse(os.path.exists(os.path.join(self.state, "redis.sock")))
+        self.assertEqual(self.told().count("starting it again"), 3)
+        self.start()
+        self.wait_for_words("capturing", 3)
+        kept = private_redis.Connection(os.path.join(self.state, "redis.sock"))
+        self.assertEqual(len(self.compare(kept)), 2)  # of the kill, and of the time before this start
+        kept.close()
+        self.end()
+
     def test_embedded(self):
         """A server of its own: found again after a kill, ended with the probe, its history kept."""
         self.record()
