@@ -47,6 +47,14 @@ int capture_open_memory(struct capture **out, const void *octets, size_t n,
                         struct base_error *error);
 
 /*
+ * For a caller with other work to do while a pipe or standard input has nothing for now: called
+ * before each read of such a one, with its descriptor; returns when something can be read, or its
+ * end. Without it, reading waits.
+ */
+typedef void capture_wait(void *context, int fd);
+void capture_on_wait(struct capture *c, capture_wait *wait, void *context);
+
+/*
  * The next packets: their number (1 to CAPTURE_BATCH), 0 at the end. A fault (a file cut short, a
  * record with an absurd length, a read error, broken compression) ends that file; the packets
  * before the fault are all delivered, the other files go on, and capture_faults tells.

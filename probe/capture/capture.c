@@ -123,6 +123,13 @@ static size_t read_merged(struct capture *c, struct packet *batch) {
     return n;
 }
 
+void capture_on_wait(struct capture *c, capture_wait *wait, void *context) {
+    for (size_t i = 0; i < c->n; i++) {
+        c->files[i].stored.wait = wait;
+        c->files[i].stored.wait_context = context;
+    }
+}
+
 size_t capture_read(struct capture *c, struct packet batch[CAPTURE_BATCH]) {
     return c->heap != NULL ? read_merged(c, batch) : read_single(c, batch);
 }

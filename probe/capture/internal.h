@@ -73,6 +73,9 @@ struct capture_stored {
     struct capture_unpack *unpack; /* NULL: not compressed */
     bool finished;                 /* the stored octets have come to their end */
     bool failed;                   /* `error` is set: nothing more will come */
+    bool is_fed;                   /* not a file: octets may be still to come */
+    capture_wait *wait;            /* NULL: reading waits */
+    void *wait_context;
     struct base_error error;
 };
 

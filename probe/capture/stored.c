@@ -38,6 +38,8 @@ static size_t stored_octets(struct capture_stored *s, uint8_t *to, size_t room) 
     if (s->finished || s->failed)
         return 0;
     ssize_t n = 0;
+    if (s->is_fed && s->wait != NULL)
+        s->wait(s->wait_context, s->fd);
     while (s->fd >= 0 && (n = read(s->fd, to, room)) < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK) { /* standard input can be non-blocking */
             struct pollfd ready = {.fd = s->fd, .events = POLLIN};
@@ -155,7 +157,8 @@ static int inspect(struct capture_stored *s, struct base_error *error) {
     if (isatty(s->fd))
         return base_error_set(error, s->name,
                               "is a terminal: a capture must come through a pipe or from a file");
-    if (S_ISREG(st.st_mode)) {
+    s->is_fed = !S_ISREG(st.st_mode);
+    if (!s->is_fed) {
         off_t at = lseek(s->fd, 0, SEEK_CUR); /* standard input may have been read from before */
         if (at >= 0 && at < st.st_size)
             s->total = (uint64_t)(st.st_size - at);

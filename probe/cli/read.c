@@ -231,6 +231,8 @@ static int prepare(struct read_job *job, struct base_error *error) {
 static int open_store(struct read_job *job, struct base_error *error) {
     struct redis_url url;
     job->store = read_store_new(job->options, &job->config, job->name, error);
+    if (job->store != NULL)
+        capture_on_wait(job->pipe.capture, read_store_wait, job->store);
     if (job->store == NULL || redis_url_parse(&url, job->options->redis, error) != 0)
         return -1;
     return cli_cmdb_share(job->options, &job->config, &url, &job->cmdb, error);

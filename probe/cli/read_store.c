@@ -3,6 +3,7 @@
  */
 #include "read_store.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
 #include "alarms.h"
@@ -99,6 +100,16 @@ void read_store_snapshot(struct read_store *r, const struct record_context *c,
 void read_store_alarm(struct read_store *r, const struct record_context *c, struct alarm *a) {
     cli_alarms_store(r->redis, c, a);
     turn(r);
+}
+
+void read_store_wait(void *store, int fd) {
+    struct read_store *r = store;
+    struct pollfd p[] = {{.fd = fd, .events = POLLIN},
+                         {.fd = uv_backend_fd(&r->loop), .events = POLLIN}};
+    while (poll(p, 1, 0) == 0) {
+        uv_run(&r->loop, UV_RUN_NOWAIT);
+        poll(p, 2, uv_backend_timeout(&r->loop));
+    }
 }
 
 const struct redis_url *read_store_url(const struct read_store *r) {

@@ -22,6 +22,9 @@ void read_store_snapshot(struct read_store *r, const struct record_context *c,
                          const struct snapshot *s);
 /* The message with the number that the store gives it. */
 void read_store_alarm(struct read_store *r, const struct record_context *c, struct alarm *a);
+/* A capture_wait: the store's answers are taken, and its lock is kept, while the capture is silent.
+ */
+void read_store_wait(void *store, int fd);
 /* Where it is. */
 const struct redis_url *read_store_url(const struct read_store *r);
 /* Everything stored, the last capture time said. -1 with `error` when something could not be. */

@@ -74,6 +74,20 @@ class Chaos(unittest.TestCase):
             self.check_all(redis)
             self.assertEqual(redis("EXISTS", "spanwatch:{chaos}:gaps"), 0)
 
+    def test_input_stands_still(self):
+        """What has come is stored meanwhile, and the lock is kept for longer than it lives by itself."""
+        with truth.Server() as redis:
+            def step():
+                stored = lambda: sum(redis("XLEN", "spanwatch:{chaos/%d}:transitions" % p) for p in range(16))
+                truth.wait_for("what has come to be stored", lambda: stored() > len(self.expected) / 4)
+                token = redis("GET", "spanwatch:{chaos}:lock")
+                time.sleep(12)
+                self.assertEqual(redis("GET", "spanwatch:{chaos}:lock"), token)
+                self.assertGreater(redis("PTTL", "spanwatch:{chaos}:lock"), 5000)
+            self.run_with(redis.url, [(0.5, step)])
+            self.check_all(redis)
+            self.assertIsNone(redis("GET", "spanwatch:{chaos}:lock"))
+
     def restart(self, redis):
         def step():
             redis.kill()
