@@ -115,8 +115,9 @@ class Relay:
         self.cut()
 
 
-def traffic(connections, seed, start=1700000000 * 10**9, rate=2000):
-    """Packets of whole connections of many clients, overlapping, in order: (ts_ns, octets, length)."""
+def traffic(connections, seed, start=1700000000 * 10**9, rate=2000, pause=(10**5, 3 * 10**7)):
+    """Packets of whole connections of many clients, overlapping, in order: (ts_ns, octets, length). `pause`: from one packet
+    of a connection to the next, at least and at most."""
     rng = random.Random(seed)
     packets = []
 
@@ -128,7 +129,7 @@ def traffic(connections, seed, start=1700000000 * 10**9, rate=2000):
         ts = start + int(i / rate * 10**9)
         client = ("10.%d.%d.%d" % (1 + i % 7, i // 7 % 250, 1 + i // 1750 % 250), 20000 + i % 40000)
         server = ("10.200.0.%d" % (1 + i % 9), 8000 + i % 5)
-        x, y, step = rng.getrandbits(32), rng.getrandbits(32), rng.randrange(10**5, 3 * 10**7)
+        x, y, step = rng.getrandbits(32), rng.getrandbits(32), rng.randrange(*pause)
         times = iter(range(ts, ts + 100 * step, step))
         if i % 10 == 0:
             segment(next(times), client, server, 2, x, 0)

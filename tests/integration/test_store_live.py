@@ -7,94 +7,39 @@ A recorder beside the probe takes the same packets; what `read` makes of its cap
 import os
 import signal
 import subprocess
-import sys
-import tempfile
-import threading
 import time
-import unittest
 
+import live_store
 import private_redis
 import store_truth as truth
+from live_store import live_probe
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-import live_probe  # noqa: E402
-import netns  # noqa: E402
-
-BINARY = ""
 NAME = "live"
 FLUSH_NS = 200 * 10**6
 TIMERS = ("--set", "tracker.time_wait=1")
 
 
-class Traffic(threading.Thread):
-    """Short connections, one after another, until it is stopped."""
+class Live(live_store.Case):
+    NAME = NAME
+    SETTINGS = ("--set", "store.partitions=16") + TIMERS
 
-    def __init__(self, cable):
-        super().__init__(daemon=True)
-        self.cable, self.ending = cable, False
-        self.listener = cable.listen(7001)
-        self.start()
-
-    def run(self):
-        while not self.ending:
-            with self.cable.connect(7001) as near:
-                far, _ = self.listener.accept()
-                with far:
-                    near.sendall(b"question")
-                    far.recv(100)
-                    far.sendall(b"answer")
-                    near.recv(100)
-            time.sleep(0.005)
-
-    def stop(self):
-        self.ending = True
-        self.join(10)
-        self.listener.close()
-
-
-class Live(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="spanwatch-live-")
-        os.chmod(self.folder.name, 0o755)  # the probe becomes another user
-        self.state = os.path.join(self.folder.name, "state")
+        super().setUp()
         self.capture = os.path.join(self.folder.name, "truth.pcap")
-        self.probe = self.traffic = self.recorder = None
-        self.cable = live_probe.Cable()
-        self.errors = os.path.join(self.folder.name, "errors")
+        self.traffic = self.recorder = None
 
     def tearDown(self):
         if self.traffic is not None:
             self.traffic.stop()
-        if self.probe is not None and self.probe.poll() is None:
-            self.probe.kill()
-            self.probe.wait()
         try:  # an embedded server that a failed test left
             private_redis.Connection(os.path.join(self.state, "redis.sock"))("SHUTDOWN", "NOSAVE")
         except OSError:
             pass
-        self.folder.cleanup()
-
-    def start(self, *options):
-        with open(self.errors, "ab") as errors, self.cable.server:
-            self.probe = subprocess.Popen(
-                (BINARY, "probe", "-i", "eth0", "--name", NAME, "--set", "state_folder=" + self.state, "--set", "store.partitions=16") + TIMERS + options,
-                stderr=errors, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
-
-    def told(self):
-        with open(self.errors, encoding="utf-8") as f:
-            return f.read()
-
-    def wait_for_words(self, words, times=1):
-        truth.wait_for(words, lambda: self.told().count(words) >= times or self.probe.poll() is not None)
-        self.assertIsNone(self.probe.poll(), self.told())
-
-    def end(self, expected=0):
-        self.probe.send_signal(signal.SIGTERM)
-        self.assertEqual(self.probe.wait(20), expected, self.told())
+        super().tearDown()
 
     def record(self):
         self.recorder = live_probe.Recorder(self.cable.server, "eth0", self.capture)
-        self.traffic = Traffic(self.cable)
+        self.traffic = live_store.Traffic(self.cable)
 
     def end_of_record(self):
         self.traffic.stop()
@@ -102,15 +47,9 @@ class Live(unittest.TestCase):
         time.sleep(2.5)  # TIME_WAIT, and what is on its way
         self.recorder.stop()
 
-    def server(self):
-        return truth.Server("--unixsocketperm", "777", aof=True)
-
-    def open_folder(self, redis):
-        os.chmod(redis.folder, 0o755)
-
     def test_server_killed_and_paused(self):
-        with self.server() as redis:
-            self.open_folder(redis)
+        with self.server(aof=True) as redis:
+            live_store.open_folder(redis)
             self.record()
             self.start("--redis", redis.url)
             self.wait_for_words("capturing")
@@ -156,7 +95,7 @@ class Live(unittest.TestCase):
             times = [truth.ns(e[0]) for e in entries]
             self.assertEqual(times, sorted(times), entries)
         gaps = [(a - slack_ns, b) for a, b, n in truth.gaps(redis, NAME, "packets")]
-        wanted = self.flows(truth.records(BINARY, NAME, self.capture, *TIMERS))
+        wanted = self.flows(truth.records(self.BINARY, NAME, self.capture, *TIMERS))
         began = min(truth.ns(e[0]) for entries in have.values() for e in entries)
         compared = 0
         for entries in wanted.values():
@@ -174,8 +113,8 @@ class Live(unittest.TestCase):
         return gaps
 
     def test_probe_killed(self):
-        with self.server() as redis:
-            self.open_folder(redis)
+        with self.server(aof=True) as redis:
+            live_store.open_folder(redis)
             self.record()
             self.start("--redis", redis.url)
             self.wait_for_words("capturing")
@@ -197,8 +136,8 @@ class Live(unittest.TestCase):
 
     def test_probe_and_server_killed(self):
         """While the server is away the spool keeps what comes, and the next probe stores it first."""
-        with self.server() as redis:
-            self.open_folder(redis)
+        with self.server(aof=True) as redis:
+            live_store.open_folder(redis)
             self.record()
             self.start("--redis", redis.url)
             self.wait_for_words("capturing")
@@ -220,8 +159,8 @@ class Live(unittest.TestCase):
             self.assertGreater(gaps[0][0], killed - FLUSH_NS * 4)
 
     def test_second_probe_is_refused(self):
-        with self.server() as redis:
-            self.open_folder(redis)
+        with self.server(aof=True) as redis:
+            live_store.open_folder(redis)
             self.start("--redis", redis.url)
             self.wait_for_words("capturing")
             time.sleep(1.5)
@@ -231,18 +170,18 @@ class Live(unittest.TestCase):
                 self.start("--redis", redis.url)
                 self.assertEqual(self.probe.wait(20), 1)
                 self.assertIn("a running probe writes under this name", self.told())
-                forget = subprocess.run([BINARY, "forget", "--yes", "--redis", redis.url, NAME], capture_output=True, text=True)
+                forget = subprocess.run([self.BINARY, "forget", "--yes", "--redis", redis.url, NAME], capture_output=True, text=True)
                 self.assertEqual(forget.returncode, 1, forget.stderr)
             finally:
                 first.send_signal(signal.SIGTERM)
                 self.assertEqual(first.wait(20), 0, self.told())
-            forget = subprocess.run([BINARY, "forget", "--yes", "--redis", redis.url, NAME], capture_output=True, text=True)
+            forget = subprocess.run([self.BINARY, "forget", "--yes", "--redis", redis.url, NAME], capture_output=True, text=True)
             self.assertEqual(forget.returncode, 0, forget.stderr)
             self.assertEqual(redis("KEYS", "*"), [])
 
     def test_lock_taken_over(self):
-        with self.server() as redis:
-            self.open_folder(redis)
+        with self.server(aof=True) as redis:
+            live_store.open_folder(redis)
             self.start("--redis", redis.url)
             self.wait_for_words("capturing")
             time.sleep(1.5)
@@ -334,13 +273,4 @@ class Live(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not private_redis.is_there():
-        print("skipped: there is no redis-server here")
-        sys.exit(77)
-    try:
-        netns.Namespace()
-    except netns.Unavailable as reason:
-        print("skipped:", reason)
-        sys.exit(77)
-    BINARY = os.path.abspath(sys.argv.pop(1))
-    unittest.main(warnings="ignore")
+    live_store.main()

@@ -11,66 +11,43 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-import private_redis
+import live_store
 import store_truth as truth
+from live_store import ENVIRONMENT, live_probe, netns
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-import live_probe  # noqa: E402
-import netns  # noqa: E402
-
-BINARY = ""
 NAME = "warm"
 PORT = 7001
 ADDRESSES = [live_probe.ADDRESS["client"]] + ["10.78.0.%d" % n for n in range(11, 18)]
-ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
 
 
-class WarmStart(unittest.TestCase):
+class WarmStart(live_store.Case):
+    NAME = NAME
+    SETTINGS = ("--set", "snapshot.period=1")
+
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="spanwatch-warm-")
-        os.chmod(self.folder.name, 0o755)  # the probe becomes another user
-        self.state = os.path.join(self.folder.name, "state")
-        self.errors = os.path.join(self.folder.name, "errors")
-        self.cable = live_probe.Cable()
+        super().setUp()
         with self.cable.client:
             for address in ADDRESSES[1:]:
                 netns.ip("addr", "add", address + "/24", "dev", "eth0")
-        self.probe, self.redis = None, truth.Server("--unixsocketperm", "777", aof=True)
+        self.redis = self.server(aof=True)
         self.redis.__enter__()
-        os.chmod(self.redis.folder, 0o755)
+        live_store.open_folder(self.redis)
 
     def tearDown(self):
-        if self.probe is not None and self.probe.poll() is None:
-            self.probe.kill()
-            self.probe.wait()
+        super().tearDown()
         self.redis.__exit__()
-        self.folder.cleanup()
 
     def start(self, *options):
-        with open(self.errors, "wb") as errors, self.cable.server:
-            self.probe = subprocess.Popen(
-                (BINARY, "probe", "-i", "eth0", "--name", NAME, "--redis", self.redis.url, "--set",
-                 "state_folder=" + self.state, "--set", "snapshot.period=1") + options, stderr=errors, env=ENVIRONMENT)
-        truth.wait_for("capturing", lambda: "capturing" in self.told() or self.probe.poll() is not None)
-        self.assertIsNone(self.probe.poll(), self.told())
+        with open(self.errors, "wb"):
+            pass  # told() is of this run
+        super().start("--redis", self.redis.url, *options)
+        self.wait_for_words("capturing")
         time.sleep(0.3)
 
-    def told(self):
-        with open(self.errors, encoding="utf-8") as f:
-            return f.read()
-
-    def end(self, number):
-        self.probe.send_signal(number)
-        status = self.probe.wait(20)
-        self.assertEqual(status, 0 if number == signal.SIGTERM else -number, self.told())
-
     def ask(self, *words):
-        done = subprocess.run((BINARY, "query") + words + ("--redis", self.redis.url, "--probe", NAME, "--format", "json"),
+        done = subprocess.run((self.BINARY, "query") + words + ("--redis", self.redis.url, "--probe", NAME, "--format", "json"),
                               capture_output=True, text=True, check=True, env=ENVIRONMENT)
         return json.loads(done.stdout, parse_float=str)
 
@@ -195,13 +172,4 @@ class WarmStart(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not private_redis.is_there():
-        print("skipped: there is no redis-server here")
-        sys.exit(77)
-    try:
-        netns.Namespace()
-    except netns.Unavailable as reason:
-        print("skipped:", reason)
-        sys.exit(77)
-    BINARY = os.path.abspath(sys.argv.pop(1))
-    unittest.main(warnings="ignore")
+    live_store.main()

@@ -4,8 +4,8 @@ target_link_libraries(query_library PRIVATE query)
 
 # A real redis-server on a private socket; skipped where there is none.
 if(Python3_FOUND)
-  foreach(script test_alarms_follow test_cmdb test_cmdb_probe test_query test_query_golden test_store_chaos test_store_live test_top
-                 test_warm_start)
+  foreach(script test_alarms_follow test_cmdb test_cmdb_probe test_query test_query_golden test_store_chaos test_store_live
+                 test_store_snapshots test_top test_warm_start)
     add_test(NAME integration_${script} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/${script}.py
                                                 $<TARGET_FILE:spanwatch>)
     set_property(TEST integration_${script} PROPERTY ENVIRONMENT QUERY_LIBRARY=$<TARGET_FILE:query_library>)
