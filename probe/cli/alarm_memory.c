@@ -128,33 +128,71 @@ void cli_alarms_recall(struct cli_alarms *a, const struct redis_url *url, const 
     redisFree(redis);
 }
 
-struct saving {
-    redisContext *redis;
-    const char *key;
-    size_t sent;
+struct cli_alarm_saving {
+    char key[REDIS_KEY_TEXT];
+    char *octets; /* commands, as they go over the wire */
+    size_t used, room, commands;
 };
 
 static void save_one(void *context, const char *key, const char *json) {
-    struct saving *s = context;
+    struct cli_alarm_saving *s = context;
     const char *argv[] = {"HSET", s->key, key, json};
     size_t length[] = {4, strlen(s->key), strlen(key), strlen(json)};
-    s->sent += redisAppendCommandArgv(s->redis, 4, argv, length) == REDIS_OK;
+    char *command = NULL;
+    int n = redisFormatCommandArgv(&command, 4, argv, length);
+    if (n > 0 && s->used + (size_t)n > s->room) {
+        size_t room = (s->used + (size_t)n) * 2;
+        char *grown = realloc(s->octets, room);
+        s->room = grown != NULL ? room : s->room;
+        s->octets = grown != NULL ? grown : s->octets;
+    }
+    if (n > 0 && s->used + (size_t)n <= s->room) {
+        memcpy(s->octets + s->used, command, (size_t)n);
+        s->used += (size_t)n;
+        s->commands++;
+    }
+    if (n > 0)
+        redisFreeCommand(command);
+}
+
+struct cli_alarm_saving *cli_alarms_collect(struct cli_alarms *a, const char *prefix,
+                                            const char *name) {
+    if (a->engine == NULL || !alarm_baselines_changed(a->engine))
+        return NULL;
+    struct cli_alarm_saving *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL; /* they stay marked as changed */
+    redis_key_of(s->key, prefix, name, "baselines");
+    alarm_each_baseline(a->engine, true, save_one, s);
+    return s;
+}
+
+bool cli_alarms_send(const struct cli_alarm_saving *s, const struct redis_url *url) {
+    struct base_error error;
+    size_t answers = 0;
+    redisReply *r;
+    redisContext *redis = redis_open(url, WAIT_MS, &error);
+    if (redis == NULL)
+        return false;
+    bool sent = redisAppendFormattedCommand(redis, s->octets, s->used) == REDIS_OK;
+    for (; sent && answers < s->commands && redisGetReply(redis, (void **)&r) == REDIS_OK;
+         answers++)
+        freeReplyObject(r);
+    redisFree(redis);
+    return answers == s->commands;
+}
+
+void cli_alarms_saving_free(struct cli_alarm_saving *s) {
+    if (s == NULL)
+        return;
+    free(s->octets);
+    free(s);
 }
 
 void cli_alarms_save(struct cli_alarms *a, const struct redis_url *url, const char *prefix,
                      const char *name) {
-    struct base_error error;
-    char key[REDIS_KEY_TEXT];
-    struct saving s = {.key = key};
-    redisReply *r;
-    if (a->engine == NULL || !alarm_baselines_changed(a->engine))
-        return;
-    s.redis = redis_open(url, WAIT_MS, &error);
-    if (s.redis == NULL)
-        return; /* they stay marked as changed */
-    redis_key_of(key, prefix, name, "baselines");
-    alarm_each_baseline(a->engine, true, save_one, &s);
-    for (; s.sent > 0 && redisGetReply(s.redis, (void **)&r) == REDIS_OK; s.sent--)
-        freeReplyObject(r);
-    redisFree(s.redis);
+    struct cli_alarm_saving *s = cli_alarms_collect(a, prefix, name);
+    if (s != NULL)
+        cli_alarms_send(s, url);
+    cli_alarms_saving_free(s);
 }

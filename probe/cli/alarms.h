@@ -60,6 +60,14 @@ void cli_alarms_recall(struct cli_alarms *a, const struct redis_url *url, const 
 void cli_alarms_save(struct cli_alarms *a, const struct redis_url *url, const char *prefix,
                      const char *name);
 
+/* The same in two steps, the second of which waits and may be another thread's: collect what has
+ * changed (NULL: nothing has), which then counts as saved; send it, false when it could not be. */
+struct cli_alarm_saving;
+struct cli_alarm_saving *cli_alarms_collect(struct cli_alarms *a, const char *prefix,
+                                            const char *name);
+bool cli_alarms_send(const struct cli_alarm_saving *s, const struct redis_url *url);
+void cli_alarms_saving_free(struct cli_alarm_saving *s);
+
 void cli_alarms_fini(struct cli_alarms *a);
 
 /* alarm_rules.c: the rules of --alarms and --allow (NULL: none). NULL with `error`. */

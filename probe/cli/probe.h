@@ -51,6 +51,14 @@ struct probe_cmdb {
     struct base_error error;
 };
 
+/* Baselines on their way into the store (probe_baselines.c). */
+struct probe_baselines {
+    uv_work_t request;
+    struct cli_alarm_saving *saving; /* collected, and not known to be stored; NULL: none */
+    uint64_t tried_ns;               /* by uv_hrtime() */
+    bool busy, sent;                 /* the other thread works; has done so */
+};
+
 struct probe_job {
     const struct cli_options *options;
     struct cli_config config;
@@ -78,7 +86,7 @@ struct probe_job {
     struct cli_alarms alarms;
     double sink_fill, sink_lag_s; /* of alarm_stats */
     bool recalled;                /* the alarms in force were read after the spool was empty */
-    uint64_t saved_ns;            /* when baselines were saved last, by uv_hrtime() */
+    struct probe_baselines baselines;
     struct cli_opener opener;
     struct daemon_notify notify;
 
@@ -111,6 +119,11 @@ int probe_start_workers(struct probe_job *job, struct base_error *error);
 void probe_cmdb_use(struct probe_job *job, struct cmdb *fresh);
 void probe_cmdb_share(struct probe_job *job);
 void probe_cmdb_again(struct probe_job *job);
+
+/* The alarms' baselines (probe_baselines.c): into the store in the background, when that is due;
+ * the last of them, waiting for a second at most. */
+void probe_baselines_save(struct probe_job *job);
+void probe_baselines_end(struct probe_job *job);
 
 /* The store (probe_store.c): guarded, when it is our own, before anything else is open; opened
  * while there are rights, started on the loop; nothing is done

@@ -14,7 +14,6 @@
 
 enum {
     SECOND_MS = 1000,
-    SAVE_S = 300,
     FLUSH_MS = 100, /* a record waits so long for others to be written with it */
     ENDING_MS = 10,
     END_MS = 4000, /* from the signal to the end, whatever happens (the contract says 5 s) */
@@ -90,26 +89,13 @@ static void free_retired(struct probe_job *job) {
     job->retired = NULL;
 }
 
-/* They change once an hour; a restart forgets no more than that. */
-static void save_baselines(struct probe_job *job) {
-    uint64_t now_ns = uv_hrtime();
-    struct store_redis_counters c;
-    if (job->store == NULL || now_ns - job->saved_ns < SAVE_S * BASE_NS_PER_S)
-        return;
-    store_redis_counters(job->store, &c);
-    if (!c.reached)
-        return; /* this connection waits for the server, half a second at most */
-    job->saved_ns = now_ns;
-    cli_alarms_save(&job->alarms, &job->url, job->config.store_prefix, job->name);
-}
-
 static void on_second(uv_timer_t *handle) {
     struct probe_job *job = handle->data;
     drain(job);
     probe_tell_stats(job);
     free_retired(job);
     probe_cmdb_again(job);
-    save_baselines(job);
+    probe_baselines_save(job);
 }
 
 /* A sign of life only when every worker has given one. */

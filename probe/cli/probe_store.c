@@ -155,7 +155,7 @@ void probe_store_end(struct probe_job *job) {
     uint64_t now_ns = uv_hrtime(), left_ms = END_LEAST_MS;
     while (!probe_store_snapshot_go_on(job, true))
         ;
-    cli_alarms_save(&job->alarms, &job->url, job->config.store_prefix, job->name);
+    probe_baselines_end(job);
     if (job->deadline_ns > now_ns + left_ms * BASE_NS_PER_MS)
         left_ms = (job->deadline_ns - now_ns) / BASE_NS_PER_MS;
     store_redis_finish(job->store, job->told.ts_ns, (uint32_t)left_ms);
