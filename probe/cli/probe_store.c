@@ -5,6 +5,8 @@
  * writer needs later are given to the user that the probe becomes.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +18,8 @@
 
 enum {
     END_LEAST_MS = 500, /* for what is not stored yet; the rest lies in the spool */
-    SNAPSHOT_MS = 2     /* of a snapshot at once: packets' events wait meanwhile */
+    GROUPS_MOST = 256,
+    SNAPSHOT_MS = 2 /* of a snapshot at once: packets' events wait meanwhile */
 };
 
 /* The state folder, the spool's in it or beside it: the new user's. */
@@ -33,6 +36,32 @@ static int prepare_folders(struct probe_job *job, char state[REDIS_FOLDER_TEXT],
     if (n < 0 || n >= REDIS_FOLDER_TEXT)
         return base_error_set(error, "store.spool_folder", "the path is too long");
     return 0;
+}
+
+/* Would that user be let in? Asked as that user, for a moment; what is not there yet, may come. */
+static bool may_open(const char *path, uid_t uid, gid_t gid) {
+    gid_t groups[GROUPS_MOST];
+    int count = getgroups(GROUPS_MOST, groups);
+    if (geteuid() != 0 || uid == 0 || count < 0)
+        return true;
+    bool asked = setgroups(0, NULL) == 0 && setegid(gid) == 0 && seteuid(uid) == 0;
+    bool refused = asked && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0 && errno == EACCES;
+    if (seteuid(0) != 0 || setegid(0) != 0 || setgroups((size_t)count, groups) != 0)
+        base_warn("%s: the rights of before could not be taken back", path);
+    return !refused;
+}
+
+/* Told now, and not as a store that cannot be reached for hours. */
+static int check_socket(const struct probe_job *job, uid_t uid, gid_t gid,
+                        struct base_error *error) {
+    const char *path = job->url.path;
+    if (job->embedded || path[0] == '\0' || may_open(path, uid, gid))
+        return 0;
+    return base_error_set(error, path,
+                          "may not be opened by the user that the probe becomes (number %u): let "
+                          "others open it (redis.conf: unixsocketperm; and its folder), or say "
+                          "--user NAME",
+                          (unsigned)uid);
 }
 
 int probe_store_guard(struct probe_job *job, struct base_error *error) {
@@ -86,7 +115,7 @@ int probe_store_open(struct probe_job *job, struct base_error *error) {
     job->store = store_redis_new(&o, error);
     if (job->store == NULL)
         return -1;
-    if (daemon_give(state, uid, gid, error) != 0 ||
+    if (check_socket(job, uid, gid, error) != 0 || daemon_give(state, uid, gid, error) != 0 ||
         (o.spool_folder != NULL && daemon_give(spool, uid, gid, error) != 0))
         return -1;
     return 0;

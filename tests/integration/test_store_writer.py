@@ -222,6 +222,8 @@ class Writer(unittest.TestCase):
         with open(spool, "w", encoding="ascii"):
             pass
         self.refused(probe + ["--redis", self.redis.url, "--set", "store.spool_folder=" + spool], 1, "spool", "cannot be made")
+        os.chmod(self.redis.path, 0o700)
+        self.refused(probe + ["--redis", self.redis.url], 1, self.redis.path, "unixsocketperm", "--user")
         self.refused(probe, 1, "redis-server: is not installed", "apt-get install redis-server",
                      environment={"PATH": self.folder.name})
 
