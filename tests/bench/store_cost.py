@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a store costs the packets of a live probe, what a snapshot of many connections does, and what one Redis takes.
 
-    store_cost.py [--build DIR] [--rounds N] [--seconds N] [--flows N] [--rates N,N...] [--check] [path] [snapshot] [rate]
+    store_cost.py [--build DIR] [--rounds N] [--seconds N] [--flows N] [--packets N] [--rates N,N...] [--check] [path] [snapshot] [rate]
 
 Each run is spanwatch-bench-path: the probe itself, with packets that come from within (see there). Redis is one of the distribution, started here on a
 Unix socket, without persistence. Delays and costs go by the worker's own processor time, so that other programs on the machine do not falsify them; the rate by the wall's clock.
@@ -54,7 +54,8 @@ def check_stored(redis, stats):
         lost = sum(n for _, _, n in truth.gaps(redis, NAME, kind))
         if stored(redis, kind) + lost != stats[kind]:
             raise SystemExit("%d %s were told, %d are stored, gaps tell of %d" % (stats[kind], kind, stored(redis, kind), lost))
-    return sum(n for what in ("transitions", "connections", "snapshots") for _, _, n in truth.gaps(redis, NAME, what))
+    lost = {what: sum(n for _, _, n in truth.gaps(redis, NAME, what)) for what in ("snapshots", "connections", "transitions")}
+    return ", ".join("%d %s" % (n, what) for what, n in lost.items() if n > 0) or "nothing"
 
 
 class Redis(truth.Server):
@@ -70,10 +71,10 @@ class Redis(truth.Server):
 def path(args):
     cost = {"none": [], "store": []}
     for _ in range(args.rounds):
-        result, _ = run(args, None, args.flows // 10, 200000, 50, args.seconds)
+        result, _ = run(args, None, args.flows // 10, args.packets, 50, args.seconds)
         cost["none"].append(result["worker_ns_per_packet"])
         with Redis() as redis:
-            result, stats = run(args, redis, args.flows // 10, 200000, 50, args.seconds)
+            result, stats = run(args, redis, args.flows // 10, args.packets, 50, args.seconds)
             lost = check_stored(redis, stats)
         cost["store"].append(result["worker_ns_per_packet"])
         print(f"path: {cost['none'][-1]:.0f} ns a packet without a store, {cost['store'][-1]:.0f} with one; {lost} shed", flush=True)
@@ -83,7 +84,7 @@ def path(args):
 
 def snapshot(args):
     with Redis() as redis:
-        result, stats = run(args, redis, args.flows, 200000, 50, args.seconds, "--set", "snapshot.members=always")
+        result, stats = run(args, redis, args.flows, args.packets, 50, args.seconds, "--set", "snapshot.members=always")
         lost = check_stored(redis, stats)
     for kind in ("picture", "quiet"):
         d = result[kind]
@@ -107,6 +108,7 @@ def main():
     parser.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=25)
+    parser.add_argument("--packets", type=int, default=200_000)
     parser.add_argument("--flows", type=int, default=1_000_000)
     parser.add_argument("--rates", default="5000,10000,15000,20000,30000")
     parser.add_argument("--check", action="store_true")
@@ -117,7 +119,7 @@ def main():
         print("store_cost: skipped: there is no redis-server, or no right to open an interface")
         return 77
     if args.check:
-        args.flows, args.seconds, args.rounds, args.rates = 2000, 2, 1, [500]
+        args.flows, args.packets, args.seconds, args.rounds, args.rates = 2000, 20000, 2, 1, [500]
     for what in args.what or ("path", "snapshot", "rate"):
         {"path": path, "snapshot": snapshot, "rate": rate}[what](args)
     return 0

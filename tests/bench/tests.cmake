@@ -35,6 +35,11 @@ if(Python3_FOUND)
   set_tests_properties(bench_counts PROPERTIES LABELS bench TIMEOUT 120)
 endif()
 
+if(Python3_FOUND)
+  add_test(NAME bench_store_cost COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/store_cost.py --check --build ${PROJECT_BINARY_DIR})
+  set_tests_properties(bench_store_cost PROPERTIES LABELS bench SKIP_RETURN_CODE 77 TIMEOUT 200)
+endif()
+
 add_executable(bench_fill_store bench/fill_store.c)
 target_link_libraries(bench_fill_store PRIVATE redis base)
 if(Python3_FOUND)
