@@ -109,8 +109,8 @@ struct probe_job {
  * could not begin. */
 int probe_run(struct probe_job *job, struct base_error *error);
 
-/* What probe_run calls once its loop is there, in this order with the store's start and the warm
- * start between them (probe.c). */
+/* What probe_run calls, in this order with its loop, the store's start and the warm start between
+ * them (probe.c). */
 int probe_drop_rights(struct probe_job *job, struct base_error *error);
 int probe_start_workers(struct probe_job *job, struct base_error *error);
 

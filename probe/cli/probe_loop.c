@@ -243,9 +243,6 @@ static int init_loop(struct probe_job *job) {
     struct probe_loop *uv = &job->uv;
     uv_timer_t *timers[] = {&uv->second, &uv->flush, &uv->limit, &uv->watchdog, &uv->ending};
     uv_signal_t *signals[] = {&uv->terminate, &uv->interrupt, &uv->reload};
-    /* libuv 1.45 and later change what they watch through io_uring, whose calls are none of those
-     * that a confined probe may make: they abort. */
-    setenv("UV_USE_IO_URING", "0", 1);
     int result = uv_loop_init(&uv->loop);
     if (result != 0)
         return result;
@@ -289,15 +286,18 @@ static void close_loop(struct probe_loop *uv) {
     uv_loop_close(&uv->loop);
 }
 
+/* Rights are dropped before the loop is made: libuv 1.45 and later watch descriptors through
+ * io_uring where they may, whose calls are none of those that a confined probe can make. It does
+ * not come into being behind the filter of system calls, and libuv goes without. */
 int probe_run(struct probe_job *job, struct base_error *error) {
+    if (probe_drop_rights(job, error) != 0)
+        return -1;
     int result = init_loop(job);
     if (result == 0)
         result = start_signals(&job->uv);
     if (result != 0)
         return base_error_set(error, "main loop", "%s", uv_strerror(result));
-    result = probe_drop_rights(job, error);
-    if (result == 0)
-        result = probe_store_start(job, error);
+    result = probe_store_start(job, error);
     if (result == 0)
         result = probe_warm_start(job, error);
     if (result == 0)
