@@ -136,7 +136,7 @@ enum tcp_fact { /* what a segment was, for the measures */
                 TCP_FACT_GAP = 0x0100      /* octets were acknowledged that never passed the tap */
 };
 
-enum { TCP_MAX_STEPS = 4 };
+enum { TCP_MAX_STEPS = 8 };
 
 struct tcp_step {
     uint8_t state[2], was[2]; /* by side */
