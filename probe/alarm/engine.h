@@ -397,11 +397,11 @@ struct alarm_engine {
     uint32_t clients, clients_room, clients_hand;
     struct alarm_index client_index;
     struct scan **scan;
-    uint32_t scans;
+    uint32_t scans, of_kind[ALARM_KINDS]; /* of_kind: entries of alarms of each kind */
     struct port_map *port_map[MOST_PORT_MAPS];
     uint32_t port_maps;
     struct entry *entry;
-    uint32_t entries, entries_room, of_kind[ALARM_KINDS]; /* of_kind: entries of each kind */
+    uint32_t entries, entries_room;
     struct alarm_index entry_index;
     struct baselines baselines;
     struct troubles *trouble; /* TROUBLE_SORTS of them */
