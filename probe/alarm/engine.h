@@ -407,25 +407,25 @@ struct alarm_engine {
     struct troubles *trouble; /* TROUBLE_SORTS of them */
 
     uint64_t times_second; /* samples of latency that unnamed services had in it */
-    uint32_t times_given;
-    uint64_t now_ns;     /* of the window's end, while detectors run */
-    uint64_t window_ns;  /* end of the window before: its picture */
-    uint64_t picture_ns; /* of the picture that comes in */
-    unsigned ended;      /* sources that have ended it */
+    uint64_t now_ns;       /* of the window's end, while detectors run */
+    uint64_t window_ns;    /* end of the window before: its picture */
+    uint64_t picture_ns;   /* of the picture that comes in */
+    unsigned ended;        /* sources that have ended it */
     bool picturing, whole;
+    bool poor;        /* too much is missing in this window */
+    bool idle_limits; /* some rule limits silence */
     /* the tap */
     struct event_picture sum, before; /* of all sources; when the last window ended */
     struct alarm_stats stats, stats_before;
     uint32_t steady;          /* windows in a row that had packets */
+    uint32_t times_given;     /* of times_second */
     uint64_t silent_now_ns;   /* without packets, until now */
     double least_silent_s;    /* of client_silent, in all rules */
     uint64_t last_packets_ns; /* end of the last window that had packets */
     uint64_t first_ns;
     uint32_t two_sided[3], one_sided[3]; /* of the last windows */
     double drop_ratio, gap_ratio, one_sided_ratio, copy_ratio;
-    bool poor;                 /* too much is missing in this window */
     double age_s[ALARM_KINDS]; /* ALARM_AGE of the rules for all: asked for every member */
-    bool idle_limits;          /* some rule limits silence */
     uint64_t poor_ns;          /* end of the last poor window; 0: none */
     uint64_t silent_ns;        /* time without packets so far: clients were not absent then */
     uint64_t gap_from_ns;      /* what began before it may have ended unseen */

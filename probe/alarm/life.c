@@ -228,9 +228,10 @@ static void put_returned(const struct closers *c, struct alarm *m) {
         else if (m->returned.missing++ < ALARM_TOP)
             m->returned.who[m->returned.missing - 1] = c->gone[i];
     }
+    uint32_t middle = n / 2;
     m->returned.back = n;
     qsort(took, n, sizeof *took, by_time);
-    m->returned.median_s = n > 0 ? took[n / 2] / 10.0 : NAN;
+    m->returned.median_s = n > 0 ? took[middle] / 10.0 : NAN;
 }
 
 static void send(struct alarm_engine *a, struct entry *e, enum alarm_status status) {

@@ -84,7 +84,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spanwatch", required=True)
     parser.add_argument("--day", required=True)
-    parser.add_argument("--scale", type=float, default=0.05)
+    parser.add_argument("--scale", type=float, default=0.02)
     parser.add_argument("--hours", type=float, default=48)
     parser.add_argument("--seeds", default="1,2")
     args = parser.parse_args()

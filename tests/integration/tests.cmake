@@ -22,5 +22,5 @@ endif()
 if(Python3_FOUND)
   add_test(NAME integration_test_quiet_day COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_quiet_day.py
                                            --spanwatch $<TARGET_FILE:spanwatch> --day $<TARGET_FILE:spanwatch-bench-day>)
-  set_tests_properties(integration_test_quiet_day PROPERTIES LABELS integration TIMEOUT 600)
+  set_tests_properties(integration_test_quiet_day PROPERTIES LABELS integration TIMEOUT 900)
 endif()
