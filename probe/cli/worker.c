@@ -181,10 +181,11 @@ void cli_worker_stats(const struct cli_worker *w, struct record_stats *s) {
 
 /* ---- the loop ---- */
 
-/* No packets: the clock goes on without them. The tracker's begins with the first packet, unless
- * other workers wait for its pictures. */
+/* No packets: the clock goes on without them, as far as was looked; this thread may have stood
+ * still since, and packets have come. The tracker's begins with the first packet, unless other
+ * workers wait for its pictures. */
 static void advance(struct cli_worker *w) {
-    uint64_t idle_ns = clock_ns(CLOCK_REALTIME) - BEHIND_MS * BASE_NS_PER_MS;
+    uint64_t idle_ns = w->looked_ns - BEHIND_MS * BASE_NS_PER_MS;
     if (flow_now(w->pipe.tracker) != 0 || w->others != NULL)
         flow_advance(w->pipe.tracker, idle_ns);
     if (idle_ns > w->now_ns)
@@ -219,6 +220,7 @@ static void share(struct cli_worker *w, const struct packet *batch, size_t n) {
 
 static bool take_batch(struct cli_worker *w, int timeout_ms) {
     struct packet batch[CAPTURE_BATCH];
+    w->looked_ns = clock_ns(CLOCK_REALTIME);
     size_t n = capture_live_read(w->capture, batch, timeout_ms);
     if (w->others != NULL)
         share(w, batch, n);

@@ -71,7 +71,8 @@ struct cli_worker {
     bool holds;              /* segments, until the other workers have come as far */
     uint64_t hand_lost;      /* segments that found no room on their way to another worker */
     uint64_t shed_total, kernel_drops, interface_drops;
-    uint64_t now_ns; /* the time of the counters: the tracker's, or the idle clock's */
+    uint64_t looked_ns; /* wall clock: when packets were last asked for */
+    uint64_t now_ns;    /* the time of the counters: the tracker's, or the idle clock's */
     uint64_t publish_ns, drops_ns, end_ns; /* monotonic clock: next time; end_ns: 0 while running */
 };
 

@@ -105,7 +105,7 @@ class Live(live_store.Case):
             # the recorder's stamps and the probe's lie some microseconds apart, and so do the flows' identities
             stored = next((es for who, es in have.items() if who[:2] == entries[0][2:4]
                            and abs(truth.ns(es[0][0]) - first) < 10**7), [])
-            self.assertEqual([e[2:] for e in stored], [e[2:] for e in entries], f"gaps: {gaps}\n" + self.told())
+            self.assertEqual([e[2:] for e in stored], [e[2:] for e in entries], f"{first} to {last}, gaps: {gaps}\n" + self.told())
             for x, y in zip(stored, entries):
                 self.assertLess(abs(truth.ns(x[0]) - truth.ns(y[0])), 10**7)
             compared += 1
