@@ -173,6 +173,9 @@ static uint64_t restore_from_store(struct probe_job *job) {
     struct restore r = {.job = job};
     struct query *q = query_open(&job->url, job->config.store_prefix, TIMEOUT_MS, &error);
     uint64_t last_ns = q != NULL ? last_known_ns(q, job->name) : 0;
+    /* The writer's own first sign of life says that it has stored nothing: what it found counts. */
+    if (q != NULL && store_redis_down_ns(job->store) > last_ns)
+        last_ns = store_redis_down_ns(job->store);
     if (last_ns != 0 && ask(q, last_ns, &r, &error) != 0)
         base_error_print(&error);
     if (q != NULL)
