@@ -34,7 +34,7 @@
 
 enum tcp_endpoint_flag {
     TCP_SEEN = 0x0001,       /* it has sent at least one segment: nxt is known */
-    TCP_ACKING = 0x0002,     /* it has sent an acknowledgement: acked and edge are known */
+    TCP_ACKING = 0x0002,     /* it has sent an acknowledgement: acked and window are known */
     TCP_SYN_SEEN = 0x0004,   /* isn is known */
     TCP_FIN_SENT = 0x0008,   /* fin is known (or inferred) */
     TCP_FIN_TAKEN = 0x0010,  /* the peer's FIN was assumed or proven received here */
@@ -53,15 +53,14 @@ enum tcp_endpoint_flag {
     TCP_CHECKED = 0x4000, /* a checksum of its own was good: a bad one is not offload */
     TCP_TIMED = 0x8000,   /* timed_end is waiting for its acknowledgement */
     TCP_PENDING =
-        0x10000 /* something is repeated, unconfirmed or doubted: the short way is closed */
+        0x10000, /* something is repeated, unconfirmed or doubted: the short way is closed */
+    TCP_UNSCALED = 0x20000 /* window is of a SYN-ACK: never scaled (RFC 7323 section 2.2) */
 };
 
-/* What each segment touches of one endpoint. */
+/* What each segment touches of one endpoint: two of them fill a cache line. */
 struct tcp_endpoint {
     uint32_t nxt;         /* one past the highest sequence number that it sent (SND.NXT as seen) */
-    uint32_t contiguous;  /* all before this was seen at the tap or acknowledged by the peer */
     uint32_t acked;       /* the highest acknowledgement that it sent (its RCV.NXT as proven) */
-    uint32_t edge;        /* the right edge of the window that it offers */
     uint32_t timed_end;   /* the sequence number whose acknowledgement gives the next RTT sample */
     uint32_t timed_us;    /* when that passed the tap, microseconds modulo 2^32 */
     uint32_t rtt_us;      /* smoothed, tap to this endpoint and back; 0 unknown */
@@ -104,6 +103,8 @@ struct tcp_detail {
     uint32_t
         other_isn; /* of a second SYN or SYN-ACK, until an ACK selects one; valid when other != 0 */
     uint32_t fin;  /* one past its FIN */
+    uint32_t contiguous; /* with TCP_HOLE: all before this was seen at the tap or acknowledged by
+                            the peer; else that is nxt */
     uint32_t hole_end;
     uint32_t ahead;                 /* see enum tcp_ahead */
     uint16_t laden_over, bare_over; /* how often the counters of segments passed 2^16 */
@@ -170,10 +171,10 @@ void tcp_init(struct tcp_connection *c, uint64_t now_ns);
 
 /*
  * The short way, for nearly all segments: both ends ESTABLISHED, nothing repeated, missing or
- * doubted, and this one in order. Touches end[] only. False: not such a segment, nothing was
+ * doubted, and this one in order. Touches both ends only. False: not such a segment, nothing was
  * changed; ask tcp_segment.
  */
-bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment *s);
+bool tcp_in_order(struct tcp_endpoint end[2], unsigned from, const struct segment *s);
 
 /*
  * One segment from side `from`. When the verdict has TCP_FACT_NEW_SYN nothing was changed: the
@@ -242,6 +243,11 @@ uint64_t tcp_bytes(const struct tcp_connection *c, unsigned side);
 /* a before b, modulo 2^32 */
 static inline bool tcp_before(uint32_t a, uint32_t b) {
     return (int32_t)(a - b) < 0;
+}
+
+/* All that side sent before this was seen at the tap or acknowledged by the peer. */
+static inline uint32_t tcp_contiguous(const struct tcp_connection *c, unsigned side) {
+    return c->end[side].flags & TCP_HOLE ? c->detail[side].contiguous : c->end[side].nxt;
 }
 
 /* ---- the tables, for the tests and the documentation ---- */

@@ -56,7 +56,7 @@ static bool zeek_gap(const struct flow *f, unsigned from, const struct segment *
     const struct tcp_endpoint *peer = &f->tcp.end[!from];
     if (!(s->flags & SEGMENT_ACK) || !(peer->flags & TCP_SEEN))
         return false;
-    uint32_t seen = peer->flags & TCP_HOLE ? peer->contiguous : peer->nxt;
+    uint32_t seen = tcp_contiguous(&f->tcp, !from);
     uint32_t ack = s->ack;
     if ((peer->flags & TCP_FIN_SENT) && tcp_before(f->tcp.detail[!from].fin - 1, ack))
         ack = f->tcp.detail[!from].fin - 1;
@@ -170,7 +170,7 @@ static inline void note_asking(struct flow_tracker *t, struct flow *f, const str
 static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct segment *s,
                           unsigned from) {
     uint32_t letter = (uint32_t)(s->payload > 0 ? FLOW_DATA_0 : FLOW_ACK_0) << from;
-    if (!tcp_in_order(&f->tcp, from, s))
+    if (!tcp_in_order(f->tcp.end, from, s))
         return false;
     if (!(f->flags & letter)) {
         zeek_take(

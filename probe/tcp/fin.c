@@ -149,7 +149,7 @@ void machine_deliver_fin(struct machine *m) {
 /* A bare ACK one octet further than all that was seen: what lies between was this end's FIN. */
 void machine_skip_fin(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from];
-    if (machine_is(me, TCP_HOLE) && m->s->seq - me->contiguous == 1)
+    if (machine_is(me, TCP_HOLE) && m->s->seq - tcp_contiguous(m->c, m->from) == 1)
         machine_close_hole(me);
     machine_guess_fin(m, m->from, m->s->seq);
 }

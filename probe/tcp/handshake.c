@@ -26,18 +26,16 @@ static void note_isn(struct machine *m) {
     d->isn = s->seq;
     d->first = s->seq + 1;
     d->wraps = 0;
-    me->nxt = me->contiguous = s->seq + 1 + s->payload;
+    me->nxt = s->seq + 1 + s->payload;
     machine_time(m, s->seq + 1);
     me->flags &= ~(uint32_t)TCP_HOLE;
     note_scale(m);
 }
 
-/* The window of a SYN is never scaled (RFC 7323 section 2.2). */
 static void note_ack_of_syn_ack(struct machine *m) {
     struct tcp_endpoint *me = &m->c->end[m->from];
-    me->flags |= TCP_ACKING;
+    me->flags |= TCP_ACKING | TCP_UNSCALED;
     me->acked = m->s->ack;
-    me->edge = m->s->ack + m->s->window;
     me->window = m->s->window;
 }
 
@@ -182,7 +180,7 @@ static void syn_ack_first(struct machine *m) {
     } else if (!machine_is(peer,
                            TCP_SEEN)) { /* its SYN was not seen, but its number is known now */
         m->c->detail[!m->from].first = m->s->ack;
-        peer->nxt = peer->contiguous = m->s->ack;
+        peer->nxt = m->s->ack;
     }
     machine_sends(m, m->from, TCP_EVENT_SYN_ACK);
     if (!machine_is(peer, TCP_IGNORES))

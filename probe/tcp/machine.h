@@ -52,6 +52,8 @@ void machine_sample(struct machine *m);
 void machine_note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after);
 void machine_open_hole(struct machine *m, uint32_t seq);
 void machine_close_hole(struct tcp_endpoint *e);
+/* The right edge of the window that `side` offers. */
+uint32_t machine_edge(const struct tcp_endpoint end[2], unsigned side);
 void machine_settle_ahead(struct machine *m, unsigned acker, uint32_t reached);
 bool machine_confirm_ahead(struct machine *m);
 bool machine_beyond_window(struct machine *m);

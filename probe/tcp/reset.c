@@ -22,10 +22,11 @@ static enum rst_validity validate(const struct machine *m) {
         return RST_EXACT; /* nothing to compare with */
     uint32_t low = machine_is(peer, TCP_ACKING) ? peer->acked : me->nxt;
     uint32_t high = machine_is(me, TCP_SEEN) && tcp_before(low, me->nxt) ? me->nxt : low;
-    if (s->seq == low || s->seq == high || (machine_is(me, TCP_SEEN) && s->seq == me->contiguous))
+    if (s->seq == low || s->seq == high ||
+        (machine_is(me, TCP_SEEN) && s->seq == tcp_contiguous(m->c, m->from)))
         return RST_EXACT;
-    uint32_t edge =
-        machine_is(peer, TCP_ACKING) ? peer->edge : high + UINT16_MAX; /* not told yet */
+    uint32_t edge = machine_is(peer, TCP_ACKING) ? machine_edge(m->c->end, !m->from)
+                                                 : high + UINT16_MAX; /* not told yet */
     if (tcp_before(high, s->seq) && tcp_before(s->seq, edge))
         return RST_IN_WINDOW;
     return RST_OUTSIDE;

@@ -7,15 +7,17 @@
 
 /* RFC 7323 section 2.2: scaled only when both SYNs offered it; where they were not seen, the widest
  * that could be meant. */
-static uint32_t window_edge(const struct tcp_endpoint *me, const struct tcp_endpoint *peer,
-                            const struct segment *s) {
+uint32_t machine_edge(const struct tcp_endpoint end[2], unsigned side) {
+    const struct tcp_endpoint *me = &end[side], *peer = &end[!side];
     unsigned shift = 14;
-    if (machine_is(me, TCP_SYN_SEEN))
+    if (machine_is(me, TCP_UNSCALED))
+        shift = 0;
+    else if (machine_is(me, TCP_SYN_SEEN))
         shift = machine_is(me, TCP_SCALED) &&
                         (machine_is(peer, TCP_SCALED) || !machine_is(peer, TCP_SYN_SEEN))
                     ? me->wscale
                     : 0;
-    return s->ack + ((uint32_t)s->window << shift);
+    return me->acked + ((uint32_t)me->window << shift);
 }
 
 void machine_note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after) {
@@ -39,11 +41,11 @@ static void time_segment(struct tcp_endpoint *me, uint32_t end, uint64_t now_ns)
 
 /* The acknowledgement `ack` of side `acker` may be that of the timed segment of the other side:
  * smooth (RFC 6298 section 2). */
-static bool sample_rtt(struct tcp_connection *c, unsigned acker, uint32_t ack, uint64_t now_ns) {
-    struct tcp_endpoint *timed = &c->end[!acker];
+static bool sample_rtt(struct tcp_endpoint end[2], unsigned acker, uint32_t ack, uint64_t now_ns) {
+    struct tcp_endpoint *timed = &end[!acker];
     if (!machine_is(timed, TCP_TIMED) || tcp_before(ack, timed->timed_end))
         return false;
-    uint32_t *rtt_us = &c->end[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
+    uint32_t *rtt_us = &end[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
     timed->flags &= ~(uint32_t)TCP_TIMED;
     if (sample == 0)
         sample = 1;
@@ -56,17 +58,23 @@ void machine_time(struct machine *m, uint32_t end) {
 }
 
 void machine_sample(struct machine *m) {
-    if (sample_rtt(m->c, m->from, m->s->ack, m->now_ns))
+    if (sample_rtt(m->c->end, m->from, m->s->ack, m->now_ns))
         m->v->facts |= TCP_FACT_RTT_SAMPLE;
 }
 
-bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment *s) {
+static bool is_beyond(const struct tcp_endpoint end[2], unsigned side, uint32_t seq) {
+    uint32_t ahead = seq - end[side].acked;
+    return ahead > end[side].window && /* unscaled: enough, nearly always */
+           tcp_before(machine_edge(end, side), seq);
+}
+
+bool tcp_in_order(struct tcp_endpoint end[2], unsigned from, const struct segment *s) {
     enum {
         KNOWN = TCP_SEEN | TCP_ACKING,
         ODD = TCP_HOLE | TCP_PENDING | TCP_DEAF | TCP_FIN_SENT | TCP_IGNORES
     };
-    struct tcp_endpoint *me = &c->end[from], *peer = &c->end[!from];
-    uint32_t end = s->seq + s->payload, all = me->flags & peer->flags,
+    struct tcp_endpoint *me = &end[from], *peer = &end[!from];
+    uint32_t next = s->seq + s->payload, all = me->flags & peer->flags,
              any = me->flags | peer->flags;
     if ((s->flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST | SEGMENT_ACK)) != SEGMENT_ACK ||
         me->state != TCP_ESTABLISHED || peer->state != TCP_ESTABLISHED || (all & KNOWN) != KNOWN ||
@@ -74,18 +82,19 @@ bool tcp_in_order(struct tcp_connection *c, unsigned from, const struct segment 
         return false;
     bool news =
         s->payload > 0 || s->ack != me->acked; /* neither: a window update, a duplicate, a copy */
-    if (s->seq != me->nxt || end < s->seq || !news || tcp_before(s->ack, me->acked) ||
-        tcp_before(peer->nxt, s->ack) || tcp_before(peer->edge, s->seq) || s->window == 0 ||
-        me->window == 0)
+    uint16_t *count = s->payload > 0 ? &me->laden : &me->bare;
+    if (s->seq != me->nxt || next < s->seq || !news || tcp_before(s->ack, me->acked) ||
+        tcp_before(peer->nxt, s->ack) || is_beyond(end, !from, s->seq) || s->window == 0 ||
+        me->window == 0 || *count == UINT16_MAX)
         return false;
-    tcp_count(c, from, s->payload > 0);
-    me->nxt = me->contiguous = end;
+    ++*count;
+    me->nxt = next;
+    me->flags &= ~(uint32_t)TCP_UNSCALED;
     me->acked = s->ack;
     me->window = s->window;
-    me->edge = window_edge(me, peer, s);
     if (s->payload > 0)
-        time_segment(me, end, s->ts_ns);
-    sample_rtt(c, from, s->ack, s->ts_ns);
+        time_segment(me, next, s->ts_ns);
+    sample_rtt(end, from, s->ack, s->ts_ns);
     return true;
 }
 
@@ -108,11 +117,11 @@ static void old_octets(struct machine *m, uint32_t end) {
     struct tcp_endpoint *me = &m->c->end[m->from];
     struct tcp_detail *d = &m->c->detail[m->from];
     if (machine_is(me, TCP_HOLE) && tcp_before(m->s->seq, d->hole_end) &&
-        tcp_before(me->contiguous, end)) {
+        tcp_before(d->contiguous, end)) {
         m->v->facts |= TCP_FACT_OUT_OF_ORDER;
-        if (!tcp_before(me->contiguous, m->s->seq))
-            me->contiguous = end;
-        if (!tcp_before(me->contiguous, d->hole_end))
+        if (!tcp_before(d->contiguous, m->s->seq))
+            d->contiguous = end;
+        if (!tcp_before(d->contiguous, d->hole_end))
             machine_close_hole(me);
         return;
     }
@@ -136,15 +145,13 @@ static void place(struct machine *m) {
             machine_is(&m->c->end[!m->from], TCP_ACKING); /* the peer has acknowledged up to nxt */
         me->flags |= TCP_SEEN;
         if (!known || tcp_before(s->seq, me->nxt) || (uint32_t)(s->seq - me->nxt) > 1u << 20) {
-            me->nxt = me->contiguous = s->seq;
+            me->nxt = s->seq;
             d->first = s->seq;
         }
     }
     if (tcp_before(me->nxt, s->seq))
         machine_open_hole(m, s->seq);
     if (tcp_before(me->nxt, end)) {
-        if (!machine_is(me, TCP_HOLE))
-            me->contiguous = end;
         advance(m, end);
         if (s->payload > 0)
             machine_time(m, end);
@@ -182,13 +189,12 @@ static bool acknowledge(struct machine *m) {
         me->flags |= TCP_OWNED; /* Linux answers data to an orphan with a RST */
         m->rearm |= (uint8_t)(1u << m->from);
     }
-    me->flags |= TCP_ACKING;
+    me->flags = (me->flags | TCP_ACKING) & ~(uint32_t)TCP_UNSCALED;
     me->acked = s->ack;
     me->window = s->window;
-    me->edge = window_edge(me, peer, m->s);
     machine_sample(m);
     if (machine_is(peer, TCP_HOLE) && !tcp_before(s->ack, m->c->detail[!m->from].hole_end)) {
-        m->v->missed += m->c->detail[!m->from].hole_end - peer->contiguous;
+        m->v->missed += m->c->detail[!m->from].hole_end - tcp_contiguous(m->c, !m->from);
         m->v->facts |= TCP_FACT_GAP;
         machine_close_hole(peer);
     }
@@ -202,7 +208,7 @@ static void select_isn(struct machine *m) {
     if (!pd->other || peer->state != TCP_SYN_RECEIVED || m->s->ack != pd->other_isn + 1)
         return;
     pd->isn = pd->other_isn;
-    pd->first = peer->nxt = peer->contiguous = pd->isn + 1;
+    pd->first = peer->nxt = pd->isn + 1;
     pd->other = 0;
 }
 

@@ -10,7 +10,8 @@
 bool machine_beyond_window(struct machine *m) {
     const struct tcp_endpoint *peer = &m->c->end[!m->from];
     struct tcp_detail *d = &m->c->detail[m->from];
-    if (!machine_is(peer, TCP_ACKING) || !tcp_before(peer->edge, m->s->seq) || peer->window == 0)
+    if (!machine_is(peer, TCP_ACKING) ||
+        !tcp_before(machine_edge(m->c->end, !m->from), m->s->seq) || peer->window == 0)
         return false;
     if ((d->ahead_kind == TCP_AHEAD_SEQ || d->ahead_kind == TCP_AHEAD_FIN) &&
         !tcp_before(m->s->seq, d->ahead))
@@ -36,14 +37,13 @@ bool machine_is_stale(const struct machine *m) {
 void machine_open_hole(struct machine *m, uint32_t seq) {
     struct tcp_endpoint *me = &m->c->end[m->from];
     if (!machine_is(me, TCP_HOLE))
-        me->contiguous = me->nxt;
+        m->c->detail[m->from].contiguous = me->nxt;
     me->flags |= TCP_HOLE;
     m->c->detail[m->from].hole_end = seq;
 }
 
 void machine_close_hole(struct tcp_endpoint *e) {
     e->flags &= ~(uint32_t)TCP_HOLE;
-    e->contiguous = e->nxt;
 }
 
 /* Octets of `side` up to `end` were sent, though the tap has not seen them. */
@@ -79,7 +79,7 @@ static void confirm_unseen(struct machine *m) {
         pd->first = ack;
     else
         machine_note_wrap(pd, peer->nxt, ack);
-    peer->nxt = peer->contiguous = ack;
+    peer->nxt = ack;
     pd->ahead_kind = one ? TCP_AHEAD_FIN : TCP_AHEAD_NONE;
     pd->ahead = ack;
     if (one && machine_is(me, TCP_FIN_SENT))
