@@ -188,6 +188,26 @@ void tcp_segment(struct tcp_connection *c, unsigned from, const struct segment *
 void tcp_icmp(struct tcp_connection *c, unsigned told, const struct segment *s,
               struct tcp_verdict *v);
 
+/* An end has sent its FIN, or has the other's, and the close goes on. */
+static inline bool tcp_is_closing(const struct tcp_connection *c) {
+    unsigned states = 1u << c->end[0].state | 1u << c->end[1].state;
+    return states & (1u << TCP_FIN_WAIT_1 | 1u << TCP_FIN_WAIT_2 | 1u << TCP_CLOSE_WAIT |
+                     1u << TCP_CLOSING | 1u << TCP_LAST_ACK);
+}
+
+/* Forget what can matter no longer, so that connections of equal fate are equal in memory. */
+void tcp_settle(struct tcp_connection *c);
+
+/* Of a connection without faults, with its first and last segment at these times, and of which all
+ * is filled in but the times of what its ends are `trying`: since when they do, and when their
+ * timers run out. */
+void tcp_await(struct tcp_connection *c, uint64_t first_ns, uint64_t last_ns,
+               const struct tcp_rules *rules);
+
+/* Of one that is settled: would tcp_await find out the same? Changes nothing. */
+bool tcp_waits_as_usual(struct tcp_connection *c, uint64_t first_ns, uint64_t last_ns,
+                        const struct tcp_rules *rules);
+
 /* Let the timer of `side` (whose due_ns has come) run out. */
 void tcp_timeout(struct tcp_connection *c, unsigned side, const struct tcp_rules *rules,
                  struct tcp_verdict *v);

@@ -1,21 +1,22 @@
 /*
  * checkpoint: flows from one run of the program to the next.
  *
- * An entry is saved as it lies in memory, with the pair of addresses of an IPv6 flow behind it:
- * there are no pointers in it, and its links (wheel, pool, hash under a seed that is secret to each
- * run) are made anew. So a checkpoint is good for one build only; what else would have to be
- * written field by field changes too often to be kept compatible.
+ * Head and body are saved as they lie in memory, with the pair of addresses of an IPv6 flow behind
+ * them; links (wheel, slabs, table) are made anew. So a checkpoint is good for one build only; what
+ * else would have to be written field by field changes too often to be kept compatible.
  */
 #include "tracker.h"
 
 #include <string.h>
 
 struct saved_head {
-    uint64_t flows, now_ns, serial, data_segments, gaps;
+    uint64_t flows, now_ns, data_segments, gaps;
+    uint32_t serial, zero;
 };
 
 struct saved_flow {
     struct flow flow;
+    struct body body;
     struct pair6 pair; /* zero for IPv4 */
 };
 
@@ -24,9 +25,9 @@ uint64_t flow_checkpoint_layout(void) {
     static const uint64_t key[2] = {1, 1};
     const uint64_t layout[] = {sizeof(struct saved_head),
                                sizeof(struct saved_flow),
-                               offsetof(struct flow, tcp),
                                offsetof(struct flow, first_ns),
-                               offsetof(struct flow, zeek),
+                               offsetof(struct body, tcp.detail),
+                               offsetof(struct body, zeek),
                                sizeof(struct tcp_endpoint),
                                sizeof(struct tcp_detail),
                                offsetof(struct tcp_detail, fin),
@@ -45,16 +46,20 @@ int flow_save(const struct flow_tracker *t, flow_write *write, void *context) {
                               .serial = t->serial,
                               .data_segments = flow_laden_lately(t),
                               .gaps = t->gaps};
-    for (uint32_t i = 0; i < t->pool.top; i++)
+    for (uint32_t i = 0; i < t->pool.flow.top; i++)
         head.flows += is_kept(pool_at(&t->pool, i));
     if (!write(context, &head, sizeof head))
         return -1;
-    for (uint32_t i = 0; i < t->pool.top; i++) {
-        struct saved_flow s = {.flow = *pool_at(&t->pool, i)};
-        if (!is_kept(&s.flow))
+    for (uint32_t i = 0; i < t->pool.flow.top; i++) {
+        struct flow *f = pool_at(&t->pool, i);
+        struct body scratch;
+        if (!is_kept(f))
             continue;
-        if (s.flow.flags & FLOW_IPV6)
-            s.pair = *pool6_at(&t->pool6, s.flow.addr[0]);
+        struct saved_flow s = {.flow = *f, .body = *form_view(t, f, &scratch)};
+        s.flow.last_ns = flow_last_ns(f);
+        s.body.flow = NULL;
+        if (f->flags & FLOW_IPV6)
+            s.pair = *pool_pair(&t->pool, f);
         if (!write(context, &s, sizeof s))
             return -1;
     }
@@ -79,21 +84,19 @@ static void key_of(const struct flow_tracker *t, const struct saved_flow *s, uin
 }
 
 /* Everything but what flow_enter has filled in, and the links. */
-static int adopt(struct flow_tracker *t, const struct saved_flow *s, uint32_t index) {
-    struct flow *f = pool_at(&t->pool, index), fresh = *f;
-    *f = s->flow;
-    memcpy(f->addr, fresh.addr, sizeof f->addr);
-    f->scope = fresh.scope;
-    f->hash = fresh.hash;
-    f->flags = (f->flags & ~(uint32_t)FLOW_PICTURED) | t->picture.parity;
-    f->deadline_ns = BASE_NEVER_NS;
-    f->wheel_slot = fresh.wheel_slot;
-    f->wheel_next = fresh.wheel_next;
-    f->wheel_prev = fresh.wheel_prev;
+static void adopt(struct flow_tracker *t, const struct saved_flow *s, uint32_t index) {
+    struct flow *f = pool_at(&t->pool, index);
+    struct body *b = form_open(t, index);
+    *b = s->body;
+    b->flow = f;
+    f->flags = (s->flow.flags & ~(uint32_t)FLOW_PICTURED) | t->picture.parity;
+    f->first_ns = s->flow.first_ns;
+    f->last_ns = s->flow.last_ns;
+    f->serial = s->flow.serial;
+    f->ordinal = s->flow.ordinal;
     t->unsure += (f->flags & FLOW_UNSURE) != 0;
     t->counters.flows_open += (f->flags & FLOW_COUNTED) != 0;
-    uint64_t due = flow_due_ns(f);
-    return due == BASE_NEVER_NS ? 0 : wheel_set(&t->wheel, index, due);
+    flow_rest(t, index, b);
 }
 
 void flow_resume(struct flow_tracker *t, uint64_t now_ns) {
@@ -109,7 +112,7 @@ static int load_flow(const struct saved_flow *s, flow_place *place, void *contex
     uint32_t scope = s->flow.scope;
     struct flow_tracker *t = place(context, six ? 6 : 4, a, b, &scope);
     struct flow_key k;
-    if (t->pool.used >= t->config.max_flows)
+    if (t->pool.flow.used >= t->config.max_flows)
         return 0; /* the cap is lower now: what comes last is left out */
     key_of(t, s, scope, &k);
     if (k.from != 0)
@@ -117,11 +120,14 @@ static int load_flow(const struct saved_flow *s, flow_place *place, void *contex
     if (table_find(&t->table, &k) != FLOW_NONE)
         return 0;
     uint32_t index = flow_enter(t, &k);
-    return index == FLOW_NONE ? -1 : adopt(t, s, index);
+    if (index == FLOW_NONE)
+        return -1;
+    adopt(t, s, index);
+    return 0;
 }
 
 static void take_head(struct flow_tracker *t, const struct saved_head *head) {
-    if (t->serial < head->serial)
+    if ((int32_t)(t->serial - head->serial) < 0)
         t->serial = head->serial;
     t->laden_from = t->counters.laden - head->data_segments;
     t->gaps = head->gaps;

@@ -6,32 +6,51 @@
 
 #define LEAP_NS (3600 * BASE_NS_PER_S)
 
-static void run_timer(struct flow_tracker *t, uint32_t index) {
-    struct flow *f = pool_at(&t->pool, index);
-    uint64_t due = flow_due_ns(f);
-    if (due > t->now_ns) { /* it has moved later since */
-        flow_arm(t, index);
-        return;
-    }
-    if (f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) {
-        if (!t->at_end)
-            flow_forget(t, index);
-        return;
-    }
+/* Nothing comes late any more. At the end of a capture the connection is still to be told of, as it
+ * was before the linger. */
+static void end_of(struct flow_tracker *t, uint32_t index) {
+    if (!t->at_end)
+        flow_forget(t, index);
+}
+
+static void time_out(struct flow_tracker *t, uint32_t index, struct body *b, uint64_t due_ns) {
+    struct flow *f = b->flow;
     struct tcp_rules rules;
     struct tcp_verdict v;
     unsigned client = flow_client(f);
     unsigned side =
-        f->tcp.detail[client].due_ns <= f->tcp.detail[!client].due_ns ? client : !client;
+        b->tcp.detail[client].due_ns <= b->tcp.detail[!client].due_ns ? client : !client;
     rules_of(t, f, &rules);
-    if (rules.tap_loses && tcp_half_closed(&f->tcp, side)) {
+    if (rules.tap_loses && tcp_half_closed(&b->tcp, side)) {
         closes_note_silent(t, f, side);
         rules.misses_closes = closes_are_missed(t, f, side);
     }
     picture_before_change(t, f);
-    tcp_timeout(&f->tcp, side, &rules, &v);
-    flow_settle(t, index, due, side, &v);
-    flow_arm(t, index);
+    tcp_timeout(&b->tcp, side, &rules, &v);
+    flow_settle(t, b, due_ns, side, &v);
+    if ((f->flags & FLOW_FINISHED) && (t->at_end || flow_due_ns(b) <= t->now_ns)) {
+        end_of(t, index);
+        return;
+    }
+    b = form_keep(t, index, b);
+    if (b == NULL)
+        evict_flow(t, index);
+    else
+        flow_rest(t, index, b);
+}
+
+static void run_timer(struct flow_tracker *t, uint32_t index) {
+    struct flow *f = pool_at(&t->pool, index);
+    struct body scratch, *b = form_view(t, f, &scratch);
+    uint64_t due_ns = flow_due_ns(b);
+    if (due_ns > t->now_ns) { /* it has moved later since */
+        flow_rest(t, index, b);
+        form_rest(t, f);
+    } else if (f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) {
+        end_of(t, index);
+    } else {
+        time_out(t, index, b, due_ns);
+    }
 }
 
 /* now_ns moves with the timers, so that each is seen at its own time. */
@@ -69,9 +88,12 @@ static void shift_witnesses(struct flow_tracker *t, uint64_t by_ns) {
         struct flow *f = t->leap_flow[i] == FLOW_NONE ? NULL : pool_at(&t->pool, t->leap_flow[i]);
         if (f == NULL || !(f->flags & FLOW_USED) || (i > 0 && t->leap_flow[i] == t->leap_flow[0]))
             continue;
+        struct body *b = form_open(t, t->leap_flow[i]);
+        if (b == NULL)
+            continue;
         f->last_ns += by_ns;
         for (unsigned side = 0; side < 2; side++) {
-            struct tcp_detail *d = &f->tcp.detail[side];
+            struct tcp_detail *d = &b->tcp.detail[side];
             d->tried_ns += by_ns;
             d->due_ns += d->due_ns == BASE_NEVER_NS ? 0 : by_ns;
         }

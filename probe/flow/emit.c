@@ -13,10 +13,10 @@ void emit_identity(const struct flow_tracker *t, const struct flow *f, struct ev
     id->server_port = f->port[!client];
     id->scope = f->scope;
     id->first_ns = f->first_ns;
-    id->id = f->flags & FLOW_RESTORED ? f->restored_id : 0;
+    id->id = f->flags & FLOW_RESTORED ? pool_body(&t->pool, f->body)->restored_id : 0;
     memset(id->client, 0, sizeof id->client + sizeof id->server);
     if (f->flags & FLOW_IPV6) {
-        const struct pair6 *pair = pool6_at(&t->pool6, f->addr[0]);
+        const struct pair6 *pair = pool_pair(&t->pool, f);
         memcpy(id->client, pair->addr[client], sizeof id->client);
         memcpy(id->server, pair->addr[!client], sizeof id->server);
     } else {
@@ -26,19 +26,20 @@ void emit_identity(const struct flow_tracker *t, const struct flow *f, struct ev
 }
 
 /* The round trip that a step of a handshake has completed. */
-static void note_handshake_step(const struct flow *f, unsigned client, struct event_transition *e) {
-    const struct tcp_detail *d = f->tcp.detail;
+static void note_handshake_step(const struct body *b, unsigned client, struct event_transition *e) {
+    const struct tcp_detail *d = b->tcp.detail;
     bool answered = e->state[EVENT_SERVER] == TCP_SYN_RECEIVED;
     bool done = e->was[EVENT_SERVER] == TCP_SYN_RECEIVED;
-    bool restored = (f->flags & FLOW_RESTORED) != 0; /* that holds its identity there */
-    e->rtt_ns = answered ? (restored ? 0 : f->handshake_server_ns)
-                : done   ? f->handshake_client_ns
+    bool restored = (b->flow->flags & FLOW_RESTORED) != 0; /* that holds its identity there */
+    e->rtt_ns = answered ? (restored ? 0 : b->handshake_server_ns)
+                : done   ? b->handshake_client_ns
                          : 0;
     e->retried = e->rtt_ns != 0 && (d[client].tries > 0 || d[!client].tries > 0);
 }
 
-static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
+static void send_transition(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned by,
                             const struct tcp_step *step) {
+    struct flow *f = b->flow;
     unsigned client = flow_client(f);
     struct event e; /* not zeroed as a whole: a connection's part is ten times as large */
     e.ts_ns = ts_ns;
@@ -56,81 +57,83 @@ static void send_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_
     e.transition.inferred = unsure ? TCP_INFERRED_GAP : step->inferred;
     restore_settle(t, f);
     e.transition.by = by == FLOW_NOBODY ? EVENT_NOBODY : by == client ? EVENT_CLIENT : EVENT_SERVER;
-    note_handshake_step(f, client, &e.transition);
+    note_handshake_step(b, client, &e.transition);
     t->counters.transitions++;
     t->sink(t->context, &e);
 }
 
-void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
+void emit_step(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned by,
                const struct tcp_step *step) {
     /* That TIME_WAIT ended by its timer is no doubt about the connection. */
     bool doubt = step->inferred != TCP_PROVEN && step->cause != TCP_CAUSE_TIMEOUT_TIME_WAIT;
-    if (doubt && (f->inferred == TCP_PROVEN || step->inferred < f->inferred) && !t->at_end)
-        f->inferred = step->inferred;
-    send_transition(t, f, ts_ns, by, step);
+    if (doubt && (b->inferred == TCP_PROVEN || step->inferred < b->inferred) && !t->at_end)
+        b->inferred = step->inferred;
+    send_transition(t, b, ts_ns, by, step);
 }
 
-void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct moment *m) {
+void emit_roles(struct flow_tracker *t, struct body *b, uint64_t ts_ns, const struct moment *m) {
     struct tcp_step step = {.state = {m->state[0], m->state[1]},
                             .was = {m->state[0], m->state[1]},
                             .cause = TCP_CAUSE_ROLES};
-    send_transition(t, f, ts_ns, FLOW_NOBODY, &step);
+    send_transition(t, b, ts_ns, FLOW_NOBODY, &step);
 }
 
-enum event_end emit_end_of(const struct flow *f) {
-    if (f->last_cause == TCP_CAUSE_EVICT)
+enum event_end emit_end_of(const struct body *b) {
+    const struct flow *f = b->flow;
+    if (b->last_cause == TCP_CAUSE_EVICT)
         return EVENT_END_EVICTED;
     if (f->flags & FLOW_REFUSED)
         return EVENT_END_REFUSED;
     if (f->flags & FLOW_RESET)
         return EVENT_END_RST;
-    if ((f->tcp.end[0].flags & f->tcp.end[1].flags & TCP_FIN_SENT) &&
-        (f->last_cause == TCP_CAUSE_TIMEOUT_TIME_WAIT || f->last_cause < TCP_CAUSE_ICMP))
+    if ((b->tcp.end[0].flags & b->tcp.end[1].flags & TCP_FIN_SENT) &&
+        (b->last_cause == TCP_CAUSE_TIMEOUT_TIME_WAIT || b->last_cause < TCP_CAUSE_ICMP))
         return EVENT_END_FIN;
     return EVENT_END_TIMEOUT;
 }
 
-void moment_take(const struct flow *f, struct moment *m) {
+void moment_take(const struct body *b, struct moment *m) {
     for (unsigned side = 0; side < 2; side++) {
-        m->state[side] = f->tcp.end[side].state;
-        m->since_ns[side] = f->tcp.detail[side].since_ns;
+        m->state[side] = b->tcp.end[side].state;
+        m->since_ns[side] = b->tcp.detail[side].since_ns;
     }
 }
 
-void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns,
+void emit_connection(struct flow_tracker *t, const struct body *b, uint64_t ts_ns,
                      enum event_end end, const struct moment *m, event_sink *sink, void *context) {
+    const struct flow *f = b->flow;
     unsigned client = flow_client(f);
     struct event e = {.ts_ns = ts_ns, .type = EVENT_CONNECTION};
     struct event_connection *c = &e.connection;
     emit_identity(t, f, &e.flow);
     for (unsigned role = 0; role < 2; role++) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
-        c->side[role] = (struct event_side){.bytes = tcp_bytes(&f->tcp, side),
-                                            .packets = tcp_packets(&f->tcp, side),
-                                            .retransmits = f->retransmits[side],
-                                            .out_of_order = f->out_of_order[side],
-                                            .zero_windows = f->zero_windows[side],
-                                            .dup_acks = f->dup_acks[side],
-                                            .rtt_ns = (uint64_t)f->tcp.end[side].rtt_us * 1000};
+        c->side[role] = (struct event_side){.bytes = tcp_bytes(&b->tcp, side),
+                                            .packets = tcp_packets(&b->tcp, side),
+                                            .retransmits = b->faults.retransmits[side],
+                                            .out_of_order = b->faults.out_of_order[side],
+                                            .zero_windows = b->faults.zero_windows[side],
+                                            .dup_acks = b->faults.dup_acks[side],
+                                            .rtt_ns = (uint64_t)b->tcp.end[side].rtt_us * 1000};
         c->state[role] = m->state[side];
         c->since_ns[role] = m->since_ns[side];
     }
     c->end = (uint8_t)end;
-    c->inferred = f->inferred;
-    c->role_score = f->role_score;
-    c->last_ns = f->last_ns;
-    c->handshake_server_rtt_ns = f->flags & FLOW_RESTORED ? 0 : f->handshake_server_ns;
-    c->handshake_client_rtt_ns = f->handshake_client_ns;
-    c->missed_bytes = f->missed_bytes;
-    signal_fresh(f, &c->fresh);
+    c->inferred = b->inferred;
+    c->role_score = b->role_score;
+    c->last_ns = flow_last_ns(f);
+    c->handshake_server_rtt_ns = f->flags & FLOW_RESTORED ? 0 : b->handshake_server_ns;
+    c->handshake_client_rtt_ns = b->handshake_client_ns;
+    c->missed_bytes = b->faults.missed_bytes;
+    signal_fresh(b, &c->fresh);
     c->reset_by = EVENT_NOBODY;
     if (end == EVENT_END_RST) {
-        c->reset_by = f->reset_by == client ? EVENT_CLIENT : EVENT_SERVER;
-        c->reset_was[EVENT_CLIENT] = f->reset_was[client];
-        c->reset_was[EVENT_SERVER] = f->reset_was[!client];
+        c->reset_by = b->faults.reset_by == client ? EVENT_CLIENT : EVENT_SERVER;
+        c->reset_was[EVENT_CLIENT] = b->faults.reset_was[client];
+        c->reset_was[EVENT_SERVER] = b->faults.reset_was[!client];
     }
-    zeek_history(&f->zeek, (int)client, c->history);
-    const char *conn_state = zeek_conn_state(&f->zeek, (int)client);
+    zeek_history(&b->zeek, (int)client, c->history);
+    const char *conn_state = zeek_conn_state(&b->zeek, (int)client);
     memcpy(c->conn_state, conn_state, strnlen(conn_state, sizeof c->conn_state - 1));
     sink(context, &e);
 }

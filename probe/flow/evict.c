@@ -10,8 +10,10 @@ enum { SAMPLE = 16 };
 
 enum evict_class { EVICT_STRAY, EVICT_HALF_OPEN, EVICT_CLOSED, EVICT_IDLE };
 
-static enum evict_class class_of(const struct flow *f) {
-    const struct tcp_endpoint *end = f->tcp.end;
+static enum evict_class class_of(const struct flow_tracker *t, const struct flow *f) {
+    const struct tcp_endpoint *end = form_ends(&t->pool, f);
+    if (end == NULL)
+        return EVICT_HALF_OPEN;
     bool begun = (end[0].flags | end[1].flags) & TCP_SYN_SEEN,
          both = end[0].flags & end[1].flags & TCP_SEEN;
     if ((f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) ||
@@ -35,28 +37,35 @@ static uint32_t next_random(struct flow_tracker *t) {
     return t->evict_seed;
 }
 
+/* Without a need for memory: there may be none. */
+void evict_flow(struct flow_tracker *t, uint32_t index) {
+    struct flow *f = pool_at(&t->pool, index);
+    if (!(f->flags & (FLOW_FINISHED | FLOW_TENTATIVE))) {
+        struct tcp_verdict v;
+        struct body scratch, *b;
+        picture_before_change(t, f);
+        b = form_view(t, f, &scratch);
+        tcp_end(&b->tcp, t->now_ns, TCP_CAUSE_EVICT, TCP_INFERRED_TIMER, &v);
+        t->counters.flows_evicted++;
+        flow_settle(t, b, t->now_ns, 0, &v);
+    }
+    flow_forget(t, index);
+}
+
 void evict_one(struct flow_tracker *t) {
     uint32_t victim = FLOW_NONE;
     enum evict_class lowest = EVICT_IDLE;
     for (int n = 0; n < SAMPLE || victim == FLOW_NONE; n++) {
-        uint32_t index = (uint32_t)((uint64_t)next_random(t) * t->pool.top >> 32);
+        uint32_t index = (uint32_t)((uint64_t)next_random(t) * t->pool.flow.top >> 32);
         const struct flow *f = pool_at(&t->pool, index);
         if (!(f->flags & FLOW_USED))
             continue;
-        enum evict_class c = class_of(f);
+        enum evict_class c = class_of(t, f);
         if (victim == FLOW_NONE || c < lowest ||
-            (c == lowest && f->last_ns < pool_at(&t->pool, victim)->last_ns)) {
+            (c == lowest && flow_last_ns(f) < flow_last_ns(pool_at(&t->pool, victim)))) {
             victim = index;
             lowest = c;
         }
     }
-    struct flow *f = pool_at(&t->pool, victim);
-    if (!(f->flags & (FLOW_FINISHED | FLOW_TENTATIVE))) {
-        struct tcp_verdict v;
-        picture_before_change(t, f);
-        tcp_end(&f->tcp, t->now_ns, TCP_CAUSE_EVICT, TCP_INFERRED_TIMER, &v);
-        t->counters.flows_evicted++;
-        flow_settle(t, victim, t->now_ns, 0, &v);
-    }
-    flow_forget(t, victim);
+    evict_flow(t, victim);
 }

@@ -19,6 +19,28 @@ static uint32_t hash_tail(const struct flow_config *c, uint64_t h, const struct 
     return (uint32_t)(h ^ h >> 32);
 }
 
+static uint32_t hash_v4(const struct flow_config *c, const struct flow_key *k) {
+    return hash_tail(c, (uint64_t)k->v4[0] << 32 | k->v4[1], k);
+}
+
+static uint32_t hash_v6(const struct flow_config *c, const struct flow_key *k) {
+    uint64_t h =
+        flow_fold(load64(k->v6[0]) ^ c->hash_seed[1], load64(k->v6[0] + 8) ^ c->hash_seed[0]);
+    h = flow_fold(load64(k->v6[1]) ^ h, load64(k->v6[1] + 8) ^ c->hash_seed[1]);
+    return hash_tail(c, h, k);
+}
+
+uint32_t flow_hash(const struct flow_tracker *t, const struct flow *f) {
+    struct flow_key k = {.scope = f->scope};
+    memcpy(k.port, f->port, sizeof k.port);
+    if (f->flags & FLOW_IPV6) {
+        memcpy(k.v6, pool_pair(&t->pool, f), sizeof k.v6);
+        return hash_v6(&t->config, &k);
+    }
+    memcpy(k.v4, f->addr, sizeof k.v4);
+    return hash_v4(&t->config, &k);
+}
+
 static void take_ports(struct flow_key *k, const struct segment *s, unsigned from) {
     k->from = (uint8_t)from;
     k->scope = s->scope;
@@ -35,7 +57,7 @@ static void make_v4(const struct flow_config *c, const struct segment *s, struct
     k->v4[from] = src;
     k->v4[!from] = dst;
     take_ports(k, s, from);
-    k->hash = hash_tail(c, (uint64_t)k->v4[0] << 32 | k->v4[1], k);
+    k->hash = hash_v4(c, k);
 }
 
 static void make_v6(const struct flow_config *c, const struct segment *s, struct flow_key *k) {
@@ -44,10 +66,7 @@ static void make_v6(const struct flow_config *c, const struct segment *s, struct
     memcpy(k->v6[from], s->src, sizeof k->v6[0]);
     memcpy(k->v6[!from], s->dst, sizeof k->v6[0]);
     take_ports(k, s, from);
-    uint64_t h =
-        flow_fold(load64(k->v6[0]) ^ c->hash_seed[1], load64(k->v6[0] + 8) ^ c->hash_seed[0]);
-    h = flow_fold(load64(k->v6[1]) ^ h, load64(k->v6[1] + 8) ^ c->hash_seed[1]);
-    k->hash = hash_tail(c, h, k);
+    k->hash = hash_v6(c, k);
 }
 
 void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct flow_key *k) {
@@ -57,19 +76,19 @@ void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct
         make_v6(&t->config, s, k);
 }
 
-bool flow_key_equal(const struct flow *f, const struct pool6 *pool6, const struct flow_key *k) {
+bool flow_key_equal(const struct flow *f, const struct pool *pool, const struct flow_key *k) {
     if (f->port[0] != k->port[0] || f->port[1] != k->port[1] || f->scope != k->scope)
         return false;
     if (k->family == 4)
         return !(f->flags & FLOW_IPV6) && f->addr[0] == k->v4[0] && f->addr[1] == k->v4[1];
-    return (f->flags & FLOW_IPV6) && memcmp(pool6_at(pool6, f->addr[0]), k->v6, sizeof k->v6) == 0;
+    return (f->flags & FLOW_IPV6) && memcmp(pool_pair(pool, f), k->v6, sizeof k->v6) == 0;
 }
 
 void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side,
                struct base_addr *a) {
     *a = (struct base_addr){.family = f->flags & FLOW_IPV6 ? 6 : 4};
     if (f->flags & FLOW_IPV6)
-        memcpy(a->octet, pool6_at(&t->pool6, f->addr[0])->addr[side], 16);
+        memcpy(a->octet, pool_pair(&t->pool, f)->addr[side], 16);
     else
         memcpy(a->octet, &f->addr[side], 4);
 }

@@ -8,16 +8,16 @@
 #include <string.h>
 
 struct open_flow {
-    uint64_t first_ns, serial;
+    uint64_t first_ns;
     struct moment moment;
-    uint32_t index;
+    uint32_t serial, index;
 };
 
 static int by_start(const void *a, const void *b) {
     const struct open_flow *x = a, *y = b;
     if (x->first_ns != y->first_ns)
         return x->first_ns < y->first_ns ? -1 : 1;
-    return x->serial < y->serial ? -1 : x->serial > y->serial;
+    return (int32_t)(x->serial - y->serial);
 }
 
 /* All open flows by start, and their states now; their number, 0 also when memory is short. Freed
@@ -28,13 +28,16 @@ static size_t list_open(const struct flow_tracker *t, struct open_flow **list) {
     *list = malloc((t->counters.flows_open + 1) * sizeof **list);
     if (*list == NULL)
         return 0;
-    for (uint32_t i = 0; i < t->pool.top && n < t->counters.flows_open; i++) {
-        const struct flow *f = pool_at(&t->pool, i);
+    for (uint32_t i = 0; i < t->pool.flow.top && n < t->counters.flows_open; i++) {
+        struct body scratch;
+        struct flow *f = pool_at(&t->pool, i);
+        if (i + FORM_HEADS_AHEAD < t->pool.flow.top)
+            form_fetch(&t->pool, i + FORM_HEADS_AHEAD, i + FORM_BODIES_AHEAD);
         if (!(f->flags & FLOW_COUNTED))
             continue;
         struct open_flow *o = &(*list)[n++];
         *o = (struct open_flow){.first_ns = f->first_ns, .serial = f->serial, .index = i};
-        moment_take(f, &o->moment);
+        moment_take(form_view(t, f, &scratch), &o->moment);
         sorted = sorted && (n == 1 || by_start(o - 1, o) < 0);
     }
     if (!sorted)
@@ -50,9 +53,14 @@ static enum event_end end_now(const struct moment *m) {
 
 static void give(struct flow_tracker *t, const struct open_flow *list, size_t n, uint64_t ts_ns,
                  event_sink *sink, void *context) {
-    for (size_t i = 0; i < n; i++)
-        emit_connection(t, pool_at(&t->pool, list[i].index), ts_ns, end_now(&list[i].moment),
-                        &list[i].moment, sink, context);
+    for (size_t i = 0; i < n; i++) {
+        struct body scratch;
+        if (i + FORM_HEADS_AHEAD < n)
+            form_fetch(&t->pool, list[i + FORM_HEADS_AHEAD].index,
+                       list[i + FORM_BODIES_AHEAD].index);
+        const struct body *b = form_view(t, pool_at(&t->pool, list[i].index), &scratch);
+        emit_connection(t, b, ts_ns, end_now(&list[i].moment), &list[i].moment, sink, context);
+    }
 }
 
 void flow_each_open(struct flow_tracker *t, event_sink *sink, void *context) {

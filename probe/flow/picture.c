@@ -14,8 +14,7 @@
 enum {
     AT_ONCE = 4096,  /* entries: so small a pool is given whole (some 0.2 ms) */
     STEP_LEAST = 64, /* entries of one step: a picture ends even where time stands still */
-    STEP_MOST = 2048,
-    AHEAD = 8 /* entries fetched before the cursor */
+    STEP_MOST = 2048
 };
 #define SILENCE_NS (1800 * BASE_NS_PER_S)
 #define WHOLE_NS   (2 * BASE_NS_PER_S) /* a picture is to be done after so long */
@@ -71,42 +70,38 @@ static bool is_over(uint8_t state) {
 
 /* Alarms ask nothing of a connection that is over and had no packet since the window before. */
 static bool is_old(const struct flow_tracker *t, const struct flow *f) {
-    return t->picture.purpose == EVENT_FOR_WINDOW && f->last_ns <= t->picture.before_ns &&
-           is_over(f->tcp.end[0].state) && is_over(f->tcp.end[1].state);
+    const struct tcp_endpoint *end = form_ends(&t->pool, f);
+    return t->picture.purpose == EVENT_FOR_WINDOW && end && f->last_ns <= t->picture.before_ns &&
+           is_over(end[0].state) && is_over(end[1].state);
 }
 
 void picture_give(struct flow_tracker *t, struct flow *f) {
     unsigned client = flow_client(f);
     struct event e; /* not zeroed as a whole: see send_transition */
+    struct body scratch;
     f->flags ^= FLOW_PICTURED;
     if (!(f->flags & FLOW_COUNTED) || is_old(t, f))
         return;
+    struct body *b = form_view(t, f, &scratch);
     e.ts_ns = t->picture.ts_ns;
     e.type = EVENT_MEMBER;
     emit_identity(t, f, &e.flow);
-    e.member.last_ns = f->last_ns;
-    e.member.inferred = f->inferred;
-    e.member.role_score = f->role_score;
+    e.member.last_ns = flow_last_ns(f);
+    e.member.inferred = b->inferred;
+    e.member.role_score = b->role_score;
     for (unsigned role = 0; role < 2; role++) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
-        e.member.state[role] = f->tcp.end[side].state;
-        e.member.since_ns[role] = f->tcp.detail[side].since_ns;
-        e.member.zero_since_ns[role] = signal_zero_since(f, side, t->picture.ts_ns);
-        note_vain(&e.member, role, &f->tcp.detail[side]);
+        e.member.state[role] = b->tcp.end[side].state;
+        e.member.since_ns[role] = b->tcp.detail[side].since_ns;
+        e.member.zero_since_ns[role] = signal_zero_since(b, side, t->picture.ts_ns);
+        note_vain(&e.member, role, &b->tcp.detail[side]);
     }
     if (t->picture.purpose & EVENT_FOR_WINDOW) {
-        signal_fresh(f, &e.member.fresh);
-        signal_fresh_told(f);
+        signal_fresh(b, &e.member.fresh);
+        signal_fresh_told(b);
+        form_told(t, f, b);
     }
     t->sink(t->context, &e);
-}
-
-static void fetch(const struct flow_tracker *t, uint32_t index) {
-    if (index >= t->picture.end)
-        return;
-    const char *line = (const char *)pool_at(&t->pool, index);
-    __builtin_prefetch(line, 1); /* the hot part tells whether the rest is wanted */
-    __builtin_prefetch(line + 64);
 }
 
 /* Up to `n` entries further. */
@@ -114,7 +109,8 @@ static void go_on(struct flow_tracker *t, uint32_t n) {
     struct picture *p = &t->picture;
     for (; p->cursor < p->end && n > 0; p->cursor++, n--) {
         struct flow *f = pool_at(&t->pool, p->cursor);
-        fetch(t, p->cursor + AHEAD);
+        if (p->cursor + FORM_HEADS_AHEAD < p->end)
+            form_fetch(&t->pool, p->cursor + FORM_HEADS_AHEAD, p->cursor + FORM_BODIES_AHEAD);
         if ((f->flags & FLOW_PICTURED) == p->parity)
             continue;
         if (f->flags & FLOW_USED)
@@ -145,7 +141,7 @@ static void begin(struct flow_tracker *t, uint64_t ts_ns, uint8_t purpose) {
     }
     p->parity ^= FLOW_PICTURED;
     p->cursor = 0;
-    p->end = t->pool.top;
+    p->end = t->pool.flow.top;
     p->making = true;
     send_frame(t, EVENT_PICTURE, quiet);
     p->missed = 0;

@@ -21,20 +21,22 @@ int flow_restore(struct flow_tracker *t, const struct flow_restored *r) {
     struct tcp_rules rules;
     key_of(t, &r->flow, &k);
     assert(t->now_ns != 0); /* the wheel turns from there */
-    if (t->pool.used >= t->config.max_flows || table_find(&t->table, &k) != FLOW_NONE)
+    if (t->pool.flow.used >= t->config.max_flows || table_find(&t->table, &k) != FLOW_NONE)
         return -1;
     uint32_t index = flow_enter(t, &k);
     if (index == FLOW_NONE)
         return -1;
-    struct flow *f = pool_at(&t->pool, index);
+    struct body *b = form_open(t, index);
+    struct flow *f = b->flow;
     unsigned client = k.from;
+    *b = (struct body){.flow = f};
     f->flags |= FLOW_COUNTED | FLOW_RESTORED | FLOW_UNSURE | t->picture.parity;
     f->flags |= client == 1 ? FLOW_CLIENT_1 : 0;
-    f->restored_id = r->flow.id;
+    b->restored_id = r->flow.id;
     f->first_ns = f->last_ns = r->flow.first_ns;
     f->serial = ++t->serial;
-    f->role_score = r->role_score;
-    f->inferred = r->inferred;
+    b->role_score = r->role_score;
+    b->inferred = r->inferred;
     uint8_t state[2];
     uint64_t since_ns[2];
     for (unsigned role = 0; role < 2; role++) {
@@ -43,10 +45,10 @@ int flow_restore(struct flow_tracker *t, const struct flow_restored *r) {
         since_ns[side] = r->since_ns[role];
     }
     rules_of(t, f, &rules);
-    tcp_restore(&f->tcp, state, since_ns, &rules);
+    tcp_restore(&b->tcp, state, since_ns, &rules);
     t->counters.flows_open++;
     t->unsure++;
-    flow_arm(t, index);
+    flow_rest(t, index, b);
     return 0;
 }
 
@@ -61,8 +63,7 @@ uint32_t restore_adopt(struct flow_tracker *t, const struct segment *s, const st
     struct flow *f = pool_at(&t->pool, index);
     if (table_insert(&t->table, k->hash, index) != 0)
         return FLOW_NONE;
-    table_erase(&t->table, f->hash, index);
-    f->hash = k->hash;
+    table_erase(&t->table, flow_hash(t, f), index);
     f->scope = k->scope;
     return index;
 }

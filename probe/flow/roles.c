@@ -7,17 +7,6 @@
 
 #include <string.h>
 
-enum role_score {
-    SCORE_SYN = 255,
-    SCORE_SYN_ACK = 224,
-    SCORE_CONFIGURED = 192,
-    SCORE_LISTENER = 160,
-    SCORE_KNOWN_PORT = 96, /* one port stands in the services database */
-    SCORE_LOWER_PORT =
-        64, /* below 32768, where no system takes its clients' ports, and the other is not */
-    SCORE_FIRST = 32 /* the sender of the first segment */
-};
-
 enum { EPHEMERAL_PORT = 32768 };
 
 static uint64_t endpoint_hash(const struct flow_tracker *t, const struct flow *f, unsigned side) {
@@ -45,9 +34,10 @@ static bool is_listener(const struct flow_tracker *t, const struct flow *f, unsi
     return bucket[0] == h || bucket[1] == h;
 }
 
-static void set_server(struct flow *f, unsigned side, enum role_score score) {
+static void set_server(struct body *b, unsigned side, enum role_score score) {
+    struct flow *f = b->flow;
     f->flags = side == 0 ? f->flags | FLOW_CLIENT_1 : f->flags & ~(uint32_t)FLOW_CLIENT_1;
-    f->role_score = (uint8_t)score;
+    b->role_score = (uint8_t)score;
 }
 
 /* Evidence that speaks for exactly one side as the server. False when for none or both. */
@@ -56,7 +46,8 @@ static bool only_one(bool of0, bool of1, unsigned *side) {
     return of0 != of1;
 }
 
-static void guess(struct flow_tracker *t, struct flow *f, unsigned from) {
+static void guess(struct flow_tracker *t, struct body *b, unsigned from) {
+    const struct flow *f = b->flow;
     enum flow_service_evidence e[2] = {FLOW_SERVICE_NONE, FLOW_SERVICE_NONE};
     unsigned server;
     for (unsigned i = 0; i < 2 && t->config.service; i++) {
@@ -65,33 +56,33 @@ static void guess(struct flow_tracker *t, struct flow *f, unsigned from) {
         e[i] = t->config.service(t->config.service_context, &a, f->port[i], f->scope);
     }
     if (only_one(e[0] == FLOW_SERVICE_CONFIGURED, e[1] == FLOW_SERVICE_CONFIGURED, &server))
-        set_server(f, server, SCORE_CONFIGURED);
+        set_server(b, server, ROLE_CONFIGURED);
     else if (only_one(is_listener(t, f, 0), is_listener(t, f, 1), &server))
-        set_server(f, server, SCORE_LISTENER);
+        set_server(b, server, ROLE_LISTENER);
     else if (only_one(e[0] == FLOW_SERVICE_PORT_KNOWN, e[1] == FLOW_SERVICE_PORT_KNOWN, &server))
-        set_server(f, server, SCORE_KNOWN_PORT);
+        set_server(b, server, ROLE_KNOWN_PORT);
     else if (only_one(f->port[0] < EPHEMERAL_PORT, f->port[1] < EPHEMERAL_PORT, &server))
-        set_server(f, server, SCORE_LOWER_PORT);
+        set_server(b, server, ROLE_LOWER_PORT);
     else
-        set_server(f, !from, SCORE_FIRST);
+        set_server(b, !from, ROLE_FIRST);
 }
 
-bool roles_improve(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from) {
+bool roles_improve(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from) {
     bool syn_ack = (s->flags & SEGMENT_ACK) != 0;
-    enum role_score score = syn_ack ? SCORE_SYN_ACK : SCORE_SYN;
+    enum role_score score = syn_ack ? ROLE_SYN_ACK : ROLE_SYN;
     unsigned server = syn_ack ? from : !from;
-    if (syn_ack && f->role_score < SCORE_SYN_ACK)
-        learn_listener(t, f, from);
-    if (f->role_score >= score)
+    if (syn_ack && b->role_score < ROLE_SYN_ACK)
+        learn_listener(t, b->flow, from);
+    if (b->role_score >= score)
         return false;
-    bool swapped = flow_client(f) == server;
-    set_server(f, server, score);
+    bool swapped = flow_client(b->flow) == server;
+    set_server(b, server, score);
     return swapped;
 }
 
-void roles_begin(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from) {
+void roles_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from) {
     if (s->flags & SEGMENT_SYN)
-        roles_improve(t, f, s, from);
+        roles_improve(t, b, s, from);
     else
-        guess(t, f, from);
+        guess(t, b, from);
 }

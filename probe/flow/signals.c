@@ -51,20 +51,20 @@ static void tell_odd_rst(struct flow_tracker *t, struct flow *f, uint64_t ts_ns,
         send(t, f, ts_ns, from, EVENT_ODD_RST, 0);
 }
 
-void signal_take_before(const struct flow *f, unsigned from, struct signal_before *b) {
+void signal_take_before(const struct body *b, unsigned from, struct signal_before *before) {
     for (unsigned side = 0; side < 2; side++) {
-        b->state[side] = f->tcp.end[side].state;
-        b->trying[side] = f->tcp.detail[side].trying;
+        before->state[side] = b->tcp.end[side].state;
+        before->trying[side] = b->tcp.detail[side].trying;
     }
-    b->nxt = f->tcp.end[from].nxt;
+    before->nxt = b->tcp.end[from].nxt;
 }
 
 static bool is_open(const uint8_t state[2]) {
     return state[0] == TCP_ESTABLISHED && state[1] == TCP_ESTABLISHED;
 }
 
-static bool from_elsewhere(const struct flow *f, unsigned from, const struct segment *s) {
-    int usual = f->ttl[from], steps = usual - s->ttl;
+static bool from_elsewhere(const struct body *b, unsigned from, const struct segment *s) {
+    int usual = b->ttl[from], steps = usual - s->ttl;
     return usual != 0 && (steps > TTL_STEPS || steps < -TTL_STEPS);
 }
 
@@ -73,13 +73,14 @@ static bool from_elsewhere(const struct flow *f, unsigned from, const struct seg
  * drops it without an answer. One in the window, which the receiver challenges (RFC 5961 section
  * 3.2), is odd once the receiver has spoken and the connection goes on.
  */
-static void look_at_rst(struct flow_tracker *t, struct flow *f, unsigned from,
+static void look_at_rst(struct flow_tracker *t, struct body *b, unsigned from,
                         const struct segment *s, const struct tcp_verdict *v,
-                        const struct signal_before *b) {
+                        const struct signal_before *before) {
+    struct flow *f = b->flow;
     bool stray = (v->facts & TCP_FACT_STRAY) != 0;
-    bool doubted = f->tcp.detail[from].trying == TCP_TRY_RST;
-    bool far = from_elsewhere(f, from, s);
-    if (!is_open(b->state))
+    bool doubted = b->tcp.detail[from].trying == TCP_TRY_RST;
+    bool far = from_elsewhere(b, from, s);
+    if (!is_open(before->state))
         return;
     if (far || (stray && !doubted)) {
         f->flags |= FLOW_ODD;
@@ -89,64 +90,66 @@ static void look_at_rst(struct flow_tracker *t, struct flow *f, unsigned from,
     }
 }
 
-static void look_at_doubt(struct flow_tracker *t, struct flow *f, unsigned from,
-                          const struct segment *s, const struct signal_before *b) {
+static void look_at_doubt(struct flow_tracker *t, struct body *b, const struct segment *s,
+                          const struct signal_before *before) {
+    struct flow *f = b->flow;
     for (unsigned side = 0; side < 2; side++)
-        if (b->trying[side] == TCP_TRY_RST && f->tcp.detail[side].trying != TCP_TRY_RST &&
-            is_open(b->state) && f->tcp.end[side].state == TCP_ESTABLISHED) {
+        if (before->trying[side] == TCP_TRY_RST && b->tcp.detail[side].trying != TCP_TRY_RST &&
+            is_open(before->state) && b->tcp.end[side].state == TCP_ESTABLISHED) {
             if (!(f->flags & FLOW_ODD))
                 tell_odd_rst(t, f, s->ts_ns, side);
             f->flags |= FLOW_ODD;
         }
-    (void)from;
 }
 
-uint64_t signal_zero_since(const struct flow *f, unsigned side, uint64_t now_ns) {
-    uint32_t ago_ms = (uint32_t)(now_ns / BASE_NS_PER_MS) - f->zero_ms[side];
-    if (f->zero_ms[side] == 0)
+uint64_t signal_zero_since(const struct body *b, unsigned side, uint64_t now_ns) {
+    uint32_t ago_ms = (uint32_t)(now_ns / BASE_NS_PER_MS) - b->faults.zero_ms[side];
+    if (b->faults.zero_ms[side] == 0)
         return 0;
     return ago_ms > UINT32_MAX / 2 ? now_ns : now_ns - ago_ms * BASE_NS_PER_MS;
 }
 
-static void look_at_window(struct flow_tracker *t, struct flow *f, unsigned from,
+static void look_at_window(struct flow_tracker *t, struct body *b, unsigned from,
                            const struct segment *s, const struct tcp_verdict *v) {
     if (v->facts & TCP_FACT_ZERO_WINDOW) {
-        f->zero_ms[from] = (uint32_t)(s->ts_ns / BASE_NS_PER_MS) | 1; /* 0 stands for open */
-    } else if (f->zero_ms[from] != 0 && f->tcp.end[from].window != 0) {
-        uint64_t since_ns = signal_zero_since(f, from, s->ts_ns);
-        send(t, f, s->ts_ns, from, EVENT_ZERO_ENDED, s->ts_ns - since_ns);
-        f->zero_ms[from] = 0;
+        b->faults.zero_ms[from] = (uint32_t)(s->ts_ns / BASE_NS_PER_MS) | 1; /* 0 stands for open */
+    } else if (b->faults.zero_ms[from] != 0 && b->tcp.end[from].window != 0) {
+        uint64_t since_ns = signal_zero_since(b, from, s->ts_ns);
+        send(t, b->flow, s->ts_ns, from, EVENT_ZERO_ENDED, s->ts_ns - since_ns);
+        b->faults.zero_ms[from] = 0;
     }
 }
 
-void signal_after(struct flow_tracker *t, struct flow *f, unsigned from, const struct segment *s,
-                  const struct tcp_verdict *v, const struct signal_before *b) {
-    const struct tcp_detail *d = &f->tcp.detail[from];
+void signal_after(struct flow_tracker *t, struct body *b, unsigned from, const struct segment *s,
+                  const struct tcp_verdict *v, const struct signal_before *before) {
+    struct flow *f = b->flow;
+    const struct tcp_detail *d = &b->tcp.detail[from];
     bool syn = (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN;
     if (v->facts & TCP_FACT_GAP)
-        f->unseen[from] = true;
+        b->faults.unseen[from] = true;
     if (s->flags & SEGMENT_RST) {
-        look_at_rst(t, f, from, s, v, b);
+        look_at_rst(t, b, from, s, v, before);
         return;
     }
-    if (f->ttl[from] == 0)
-        f->ttl[from] = s->ttl;
-    look_at_doubt(t, f, from, s, b);
-    look_at_window(t, f, from, s, v);
+    if (b->ttl[from] == 0)
+        b->ttl[from] = s->ttl;
+    look_at_doubt(t, b, s, before);
+    look_at_window(t, b, from, s, v);
     if (!syn)
         return;
-    if (d->trying == TCP_TRY_SYN && d->tries == 1 && f->tcp.end[!from].state == TCP_CLOSED &&
-        !(f->tcp.end[!from].flags & TCP_SEEN))
+    if (d->trying == TCP_TRY_SYN && d->tries == 1 && b->tcp.end[!from].state == TCP_CLOSED &&
+        !(b->tcp.end[!from].flags & TCP_SEEN))
         send(t, f, s->ts_ns, from, EVENT_SYN_AGAIN, 0);
-    if ((v->facts & TCP_FACT_STRAY) && d->other && is_open(b->state) &&
+    if ((v->facts & TCP_FACT_STRAY) && d->other && is_open(before->state) &&
         may_tell(&t->budget, s->ts_ns, f->addr[from], false))
         send(t, f, s->ts_ns, from, EVENT_ODD_SYN, 0);
 }
 
-void signal_after_reset(struct flow_tracker *t, struct flow *f, unsigned from,
+void signal_after_reset(struct flow_tracker *t, struct body *b, unsigned from,
                         const struct segment *s) {
-    if (from != f->reset_by || s->payload == 0 || (s->flags & (SEGMENT_SYN | SEGMENT_RST)) ||
-        tcp_before(s->seq, f->tcp.end[from].nxt) || !is_open(f->reset_was))
+    struct flow *f = b->flow;
+    if (from != b->faults.reset_by || s->payload == 0 || (s->flags & (SEGMENT_SYN | SEGMENT_RST)) ||
+        tcp_before(s->seq, b->tcp.end[from].nxt) || !is_open(b->faults.reset_was))
         return;
     if (!(f->flags & FLOW_ODD))
         tell_odd_rst(t, f, s->ts_ns, from);
@@ -173,11 +176,11 @@ void signal_stray(struct flow_tracker *t, const struct segment *s) {
 
 /* The client's last octets passed when the segment that is timed did (tcp: timed_us); the way from
  * the tap to the server and back is not the server's doing. */
-void signal_reply(struct flow_tracker *t, struct flow *f, const struct segment *s) {
+void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
+                  const struct segment *s) {
     unsigned client = flow_client(f);
-    const struct tcp_endpoint *asked = &f->tcp.end[client];
-    uint32_t took_us = (uint32_t)(s->ts_ns / 1000) - asked->timed_us,
-             way_us = f->tcp.end[!client].rtt_us;
+    const struct tcp_endpoint *asked = &end[client];
+    uint32_t took_us = (uint32_t)(s->ts_ns / 1000) - asked->timed_us, way_us = end[!client].rtt_us;
     f->flags &= ~(uint32_t)FLOW_ASKED;
     if (!may_tell(&t->budget, s->ts_ns, f->addr[!client] ^ f->port[!client], true))
         return;
@@ -185,24 +188,25 @@ void signal_reply(struct flow_tracker *t, struct flow *f, const struct segment *
          took_us > way_us ? (uint64_t)(took_us - way_us) * 1000 : 0);
 }
 
-void signal_fresh(const struct flow *f, struct event_fresh *fresh) {
-    unsigned client = flow_client(f);
+void signal_fresh(const struct body *b, struct event_fresh *fresh) {
+    unsigned client = flow_client(b->flow);
     for (unsigned role = 0; role < 2; role++) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
-        const struct tcp_endpoint *me = &f->tcp.end[side], *peer = &f->tcp.end[!side];
-        fresh->packets[role] = (uint16_t)(tcp_packets(&f->tcp, side) - f->told_packets[side]);
-        fresh->laden[role] = tcp_laden(&f->tcp, side) - f->told_laden[side];
-        fresh->again[role] = (uint16_t)(f->retransmits[side] - f->told_again[side]);
-        fresh->unseen[role] = f->unseen[side] || f->tcp.detail[side].ahead_kind == TCP_AHEAD_ACK ||
+        const struct tcp_endpoint *me = &b->tcp.end[side], *peer = &b->tcp.end[!side];
+        fresh->packets[role] = (uint16_t)(tcp_packets(&b->tcp, side) - b->told_packets[side]);
+        fresh->laden[role] = tcp_laden(&b->tcp, side) - b->told_laden[side];
+        fresh->again[role] = (uint16_t)(b->faults.retransmits[side] - b->faults.told_again[side]);
+        fresh->unseen[role] = b->faults.unseen[side] ||
+                              b->tcp.detail[side].ahead_kind == TCP_AHEAD_ACK ||
                               ((me->flags & TCP_ACKING) && !(peer->flags & TCP_SEEN));
     }
 }
 
-void signal_fresh_told(struct flow *f) {
+void signal_fresh_told(struct body *b) {
     for (unsigned side = 0; side < 2; side++) {
-        f->told_packets[side] = (uint16_t)tcp_packets(&f->tcp, side);
-        f->told_laden[side] = tcp_laden(&f->tcp, side);
-        f->told_again[side] = (uint16_t)f->retransmits[side];
-        f->unseen[side] = false;
+        b->told_packets[side] = (uint16_t)tcp_packets(&b->tcp, side);
+        b->told_laden[side] = tcp_laden(&b->tcp, side);
+        b->faults.told_again[side] = (uint16_t)b->faults.retransmits[side];
+        b->faults.unseen[side] = false;
     }
 }

@@ -20,8 +20,8 @@ enum {
 
 #define SLOT_GONE UINT32_MAX
 
-int table_init(struct table *t, const struct pool *pool, const struct pool6 *pool6) {
-    *t = (struct table){.mask = FIRST_SLOTS - 1, .pool = pool, .pool6 = pool6};
+int table_init(struct table *t, const struct pool *pool) {
+    *t = (struct table){.mask = FIRST_SLOTS - 1, .pool = pool};
     t->slot = calloc(FIRST_SLOTS, sizeof *t->slot);
     return t->slot ? 0 : -1;
 }
@@ -35,7 +35,7 @@ static uint32_t find_in(const struct table *t, const struct table_slot *slot, ui
                         const struct flow_key *k) {
     for (uint32_t i = k->hash & mask; slot[i].index != 0; i = (i + 1) & mask)
         if (slot[i].tag == k->hash && slot[i].index != SLOT_GONE &&
-            flow_key_equal(pool_at(t->pool, slot[i].index - 1), t->pool6, k))
+            flow_key_equal(pool_at(t->pool, slot[i].index - 1), t->pool, k))
             return slot[i].index - 1;
     return FLOW_NONE;
 }

@@ -3,10 +3,6 @@
  */
 #include "tracker.h"
 
-/* The tap is taken to lose packets when at least GAPS_TELL holes and more than one segment in
- * GAPS_RATIO are missing. */
-enum { GAPS_TELL = 3, GAPS_RATIO = 500 };
-
 struct flow_timers flow_timers_default(void) {
     return (struct flow_timers){.tcp_fin_timeout = 60,
                                 .tcp_syn_retries = 6,
@@ -45,12 +41,7 @@ void timers_convert(const struct flow_timers *in, struct tcp_timers *out) {
                                .keepalive_probes = small(in->tcp_keepalive_probes)};
 }
 
-void rules_of(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules) {
-    rules->timers[0] = rules->timers[1] = &t->timers;
-    rules->misses_closes = false;
-    rules->tap_loses = t->gaps >= GAPS_TELL && t->gaps * GAPS_RATIO > flow_laden_lately(t);
-    if (t->config.host_count == 0)
-        return;
+void rules_of_hosts(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules) {
     for (unsigned side = 0; side < 2; side++) {
         struct base_addr a;
         flow_addr(t, f, side, &a);

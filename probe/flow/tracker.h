@@ -3,10 +3,8 @@
  *
  *   segments -> [copies] -> [table] find or make a flow -> tcp_segment -> [emit] events
  *                              |                               |
- *                           [pool] entries                 [wheel] deadlines -> tcp_timeout ->
+ *                      [slab] [forms] entries             [wheel] deadlines -> tcp_timeout ->
  * [emit]
- *
- * A flow is named by its index in the pool, 32 bits; an entry never moves.
  */
 #ifndef SPANWATCH_FLOW_TRACKER_H
 #define SPANWATCH_FLOW_TRACKER_H
@@ -51,47 +49,92 @@ enum flow_flag {
                              not known, nor its scope */
     FLOW_SILENT = 0x8000, /* counted as half closed and silent (closes.c) */
     FLOW_ASKED = 0x10000, /* the client has sent octets that the server has not replied to */
-    FLOW_ODD = 0x20000    /* its odd RST was told */
+    FLOW_ODD = 0x20000,   /* its odd RST was told */
+    FLOW_TAP_LOST = 0x40000 /* rules.tap_loses when it was folded */
 };
 
-/* One connection. The first two lines are what each packet touches; the rest is for handshakes,
- * faults and timers. */
+/*
+ * One connection is a head, which never moves and by whose index all others know it, and a body,
+ * kept in the smallest form that holds all that is known of it (forms.c):
+ *
+ *   FORM_SYN    no body:    one SYN, and nothing else yet (a flood of them costs a line each)
+ *   FORM_LEAN   two lines:  open or in TIME_WAIT, and nothing unusual ever happened
+ *   FORM_FULL   struct body: handshakes, closes, faults
+ *
+ * A plain segment touches the head and the first line of the body, which FORM_LEAN and FORM_FULL
+ * share.
+ */
+enum flow_form { FORM_SYN, FORM_LEAN, FORM_FULL };
+
+/* All that is left of a first SYN: last_ns is first_ns. */
+struct flow_syn {
+    uint32_t isn;
+    uint8_t ttl, scale; /* scale: the option's value, capped; valid with FLOW_SYN_SCALED */
+    uint8_t bits;       /* enum flow_syn_bit */
+};
+enum flow_syn_bit {
+    FLOW_SYN_SCALED = 0x01,
+    FLOW_SYN_CHECKED = 0x02,
+    FLOW_SYN_TOLD = 0x04 /* by a picture for a window */
+};
+
 struct flow {
     _Alignas(64) uint32_t
         addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair of addresses */
     uint16_t port[2];
     uint32_t scope;
-    uint64_t last_ns;
-    uint64_t
-        deadline_ns; /* when the wheel looks at it; BASE_NEVER_NS when it is not in the wheel */
-    uint32_t flags;  /* enum flow_flag */
-    uint32_t hash;
-    struct tcp_connection tcp; /* end[2] completes the hot part; detail[2] follows */
-
+    uint32_t flags; /* enum flow_flag */
+    uint32_t body;  /* index in the slab of its form */
     uint64_t first_ns;
-    uint64_t serial; /* in order of first packets */
+    union {
+        uint64_t last_ns; /* see flow_last_ns */
+        struct flow_syn syn;
+    };
+    uint64_t deadline_ns; /* when the wheel looks at it; BASE_NEVER_NS: it is not in the wheel */
+    uint32_t wheel_next, wheel_prev;
+    uint32_t serial;     /* in order of first packets, modulo 2^32 */
+    uint16_t wheel_slot; /* WHEEL_OUT, WHEEL_DUE or the slot's number */
+    uint8_t form;        /* enum flow_form */
+    uint8_t ordinal;
+};
+static_assert(sizeof(struct flow) == 64, "a flow's head is one cache line");
+
+struct body {
+    _Alignas(64) struct tcp_connection tcp;
+    struct flow *flow; /* whose it is */
     union {
         uint64_t handshake_server_ns;
         uint64_t restored_id; /* with FLOW_RESTORED, which has no handshake that was seen */
     };
     uint64_t handshake_client_ns;
-    uint64_t missed_bytes;
-    uint32_t retransmits[2], out_of_order[2], dup_acks[2], zero_windows[2];
-    uint32_t wheel_next, wheel_prev;
-    uint16_t wheel_slot; /* WHEEL_OUT, WHEEL_DUE or the slot's number */
-    uint8_t ordinal, role_score, inferred;
+    uint32_t told_laden[2];   /* by the last picture */
+    uint16_t told_packets[2]; /* modulo 2^16 */
+    uint8_t ttl[2];           /* of its first segments; 0 is unknown */
+    uint8_t role_score, inferred;
     uint8_t last_cause;
-    uint8_t ttl[2];                          /* of its first segments; 0 is unknown */
-    uint32_t zero_ms[2];                     /* since when its window is closed, modulo 2^32; 0 */
-    uint32_t told_laden[2];                  /* by the last picture */
-    uint16_t told_packets[2], told_again[2]; /* modulo 2^16 */
-    uint8_t reset_by, reset_was[2];          /* whose RST ended it, and the states before */
-    bool unseen[2];                          /* event_fresh */
     struct zeek_view zeek;
+    struct faults {
+        uint64_t missed_bytes;
+        uint32_t retransmits[2], out_of_order[2], dup_acks[2], zero_windows[2];
+        uint32_t zero_ms[2];            /* since when its window is closed, modulo 2^32; 0 */
+        uint16_t told_again[2];         /* by the last picture, modulo 2^16 */
+        bool unseen[2];                 /* event_fresh */
+        uint8_t reset_by, reset_was[2]; /* whose RST ended it, and the states before */
+    } faults;                           /* all zero of nearly all connections */
 };
+static_assert(sizeof(struct tcp_endpoint[2]) == 64 && offsetof(struct body, tcp.end) == 0,
+              "what each packet touches of a body is one cache line");
 
-static_assert(offsetof(struct flow, tcp.detail) <= 128,
-              "what each packet touches fits two cache lines");
+struct lean {
+    _Alignas(64) struct tcp_endpoint end[2];
+    uint32_t first[2];        /* tcp_detail */
+    uint32_t since_ns[2];     /* of an end that is open: after first_ns; else before last_ns */
+    uint32_t handshake_ns[2]; /* server, client */
+    uint16_t told_laden[2], told_packets[2];
+    struct zeek_core zeek;
+    uint8_t role_score, inferred, last_cause, ttl[2], trying[2];
+};
+static_assert(sizeof(struct lean) == 128, "the body of an open connection is two cache lines");
 
 /* One round of folded multiplication (as in wyhash and MUM): mixes 128 bits into 64. */
 static inline uint64_t flow_fold(uint64_t a, uint64_t b) {
@@ -99,34 +142,92 @@ static inline uint64_t flow_fold(uint64_t a, uint64_t b) {
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
-/* ---- pool.c: entries by index, in chunks that never move ---- */
-enum { POOL_CHUNK = 1024 };
-struct pool {
-    struct flow **chunk;
+/* ---- slab.c: entries of one size by index, in chunks that never move ---- */
+enum { SLAB_CHUNK = 4096 };
+struct slab {
+    char **chunk;
+    size_t octets; /* of an entry: at least 4, aligned as its power of two up to 64 */
     uint32_t chunks, chunk_room;
-    uint32_t used, top,
-        free_head; /* entries given out; first never used; list of freed ones through wheel_next */
+    uint32_t used, top; /* entries given out; first never used */
+    uint32_t free_head; /* list of freed ones, through their first four octets */
 };
-uint32_t pool_take(struct pool *p); /* FLOW_NONE when memory is short; the entry is zeroed */
-void pool_give(struct pool *p, uint32_t index);
-void pool_free(struct pool *p);
-static inline struct flow *pool_at(const struct pool *p, uint32_t index) {
-    return &p->chunk[index / POOL_CHUNK][index % POOL_CHUNK];
+uint32_t slab_take(struct slab *s); /* FLOW_NONE when memory is short; what it holds is undefined */
+void slab_give(struct slab *s, uint32_t index); /* all but the first four octets stay as they are */
+void slab_free(struct slab *s);
+static inline void *slab_at(const struct slab *s, uint32_t index) {
+    return s->chunk[index / SLAB_CHUNK] + (size_t)(index % SLAB_CHUNK) * s->octets;
+}
+static inline uint64_t slab_memory(const struct slab *s) {
+    return (uint64_t)s->chunks * SLAB_CHUNK * s->octets;
 }
 
 /* Pairs of IPv6 addresses, beside the flows so that IPv4 flows need not carry their size. */
 struct pair6 {
     uint8_t addr[2][16];
 };
-struct pool6 {
-    struct pair6 **chunk;
-    uint32_t chunks, chunk_room, top, free_head;
+
+/* All flows, and what belongs to them. */
+struct pool {
+    struct slab flow, lean, body, pair;
 };
-uint32_t pool6_take(struct pool6 *p);
-void pool6_give(struct pool6 *p, uint32_t index);
-void pool6_free(struct pool6 *p);
-static inline struct pair6 *pool6_at(const struct pool6 *p, uint32_t index) {
-    return &p->chunk[index / POOL_CHUNK][index % POOL_CHUNK];
+void pool_init(struct pool *p);
+void pool_fini(struct pool *p);
+uint64_t pool_memory(const struct pool *p);
+static inline struct flow *pool_at(const struct pool *p, uint32_t index) {
+    return (struct flow *)p->flow.chunk[index / SLAB_CHUNK] + index % SLAB_CHUNK;
+}
+static inline struct pair6 *pool_pair(const struct pool *p, const struct flow *f) {
+    return (struct pair6 *)slab_at(&p->pair, f->addr[0]);
+}
+static inline struct body *pool_body(const struct pool *p, uint32_t index) {
+    return (struct body *)p->body.chunk[index / SLAB_CHUNK] + index % SLAB_CHUNK;
+}
+static inline struct lean *pool_lean(const struct pool *p, uint32_t index) {
+    return (struct lean *)p->lean.chunk[index / SLAB_CHUNK] + index % SLAB_CHUNK;
+}
+
+/* ---- forms.c: bodies, each in the smallest form that holds what is known ---- */
+/* Room for the body of a flow that has none; NULL when memory is short. What it holds is undefined,
+ * but for `flow`. */
+struct body *form_new(struct flow_tracker *t, uint32_t index);
+/* The body, to be worked on: made FORM_FULL where it is not. NULL when memory is short. */
+struct body *form_open(struct flow_tracker *t, uint32_t index);
+/* The body as it stands, without changing its form: in place, or in *scratch. */
+struct body *form_view(const struct flow_tracker *t, struct flow *f, struct body *scratch);
+/* What was changed in a view is the flow's body from now on; NULL when memory is short. */
+struct body *form_keep(struct flow_tracker *t, uint32_t index, struct body *view);
+/* The same of told_* alone, which every form holds. */
+void form_told(struct flow_tracker *t, struct flow *f, const struct body *view);
+/* Nothing is going on: keep it in a smaller form, if one holds all. */
+void form_rest(struct flow_tracker *t, struct flow *f);
+void form_drop(struct flow_tracker *t, struct flow *f);
+/* Both ends, and the letters of both, in place; NULL for FORM_SYN, whose other end is silent. */
+static inline struct tcp_endpoint *form_ends(const struct pool *p, const struct flow *f) {
+    switch ((enum flow_form)f->form) {
+    case FORM_LEAN:
+        return pool_lean(p, f->body)->end;
+    case FORM_FULL:
+        return pool_body(p, f->body)->tcp.end;
+    case FORM_SYN:
+        break;
+    }
+    return NULL;
+}
+
+static inline struct zeek_core *form_letters(const struct pool *p, const struct flow *f) {
+    return f->form == FORM_LEAN ? &pool_lean(p, f->body)->zeek : &pool_body(p, f->body)->zeek.core;
+}
+
+/* Fetch what a walk over flows comes to: a head further ahead, and the body of one that was fetched
+ * before. (GCC takes a function that only prefetches to do nothing, unless it is inlined at once.)
+ */
+enum { FORM_HEADS_AHEAD = 16, FORM_BODIES_AHEAD = 8 };
+__attribute__((always_inline)) static inline void form_fetch(const struct pool *p, uint32_t head,
+                                                             uint32_t body) {
+    const char *line = (const char *)form_ends(p, pool_at(p, body));
+    __builtin_prefetch(pool_at(p, head), 1);
+    for (size_t at = 0; line && at < sizeof(struct lean); at += 64)
+        __builtin_prefetch(line + at, 1);
 }
 
 /* ---- table.c: open addressing over 8-octet slots, growing a few slots at a time ---- */
@@ -138,9 +239,8 @@ struct table {
     struct table_slot *slot, *old;
     uint32_t mask, old_mask, used, moved; /* moved: slots of old that are done */
     const struct pool *pool;
-    const struct pool6 *pool6;
 };
-int table_init(struct table *t, const struct pool *pool, const struct pool6 *pool6);
+int table_init(struct table *t, const struct pool *pool);
 void table_fini(struct table *t);
 uint32_t table_find(const struct table *t, const struct flow_key *k); /* FLOW_NONE */
 int table_insert(struct table *t, uint32_t hash, uint32_t index);     /* -1: memory is short */
@@ -161,8 +261,8 @@ enum {
     WHEEL_DUE = 0xfffe
 };
 struct wheel_due {
-    uint64_t deadline_ns, serial;
-    uint32_t index;
+    uint64_t deadline_ns;
+    uint32_t serial, index;
 };
 struct wheel {
     uint32_t head[WHEEL_LEVELS * WHEEL_SLOTS];
@@ -199,12 +299,23 @@ void copies_note(struct copies *c, const struct segment *s, uint64_t signature);
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature);
 
 /* ---- roles.c: who is the client ---- */
+enum role_score {
+    ROLE_SYN = 255,
+    ROLE_SYN_ACK = 224,
+    ROLE_CONFIGURED = 192,
+    ROLE_LISTENER = 160,
+    ROLE_KNOWN_PORT = 96, /* one port stands in the services database */
+    ROLE_LOWER_PORT =
+        64, /* below 32768, where no system takes its clients' ports, and the other is not */
+    ROLE_FIRST = 32 /* the sender of the first segment */
+};
+
 struct roles { /* servers learned by their SYN-ACKs; forgets the oldest of a bucket */
     uint64_t listener[4096][2];
 };
-void roles_begin(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from);
+void roles_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from);
 /* Better evidence in a SYN or SYN-ACK: true when client and server change places. */
-bool roles_improve(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from);
+bool roles_improve(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from);
 
 /* ---- closes.c: closes that the tap misses, told from those that do not happen ---- */
 enum { CLOSES_BUCKETS = 4096 };
@@ -224,7 +335,7 @@ bool closes_are_missed(const struct flow_tracker *t, const struct flow *f, unsig
 /* ---- emit.c ---- */
 enum { FLOW_NOBODY = 2 };
 /* `by`: the side whose segment it was; FLOW_NOBODY of a timer. */
-void emit_step(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
+void emit_step(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned by,
                const struct tcp_step *step);
 
 /* The states of a moment, by side: of now, or remembered while time runs on. */
@@ -232,12 +343,12 @@ struct moment {
     uint64_t since_ns[2];
     uint8_t state[2];
 };
-void moment_take(const struct flow *f, struct moment *m);
-void emit_roles(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, const struct moment *m);
-void emit_connection(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns,
+void moment_take(const struct body *b, struct moment *m);
+void emit_roles(struct flow_tracker *t, struct body *b, uint64_t ts_ns, const struct moment *m);
+void emit_connection(struct flow_tracker *t, const struct body *b, uint64_t ts_ns,
                      enum event_end end, const struct moment *m, event_sink *sink, void *context);
 void emit_identity(const struct flow_tracker *t, const struct flow *f, struct event_flow *id);
-enum event_end emit_end_of(const struct flow *f);
+enum event_end emit_end_of(const struct body *b);
 
 /* ---- picture.c: every connection as it was at one time ---- */
 struct picture {
@@ -279,17 +390,18 @@ struct signal_before {
     uint8_t trying[2];
     uint32_t nxt;
 };
-void signal_take_before(const struct flow *f, unsigned from, struct signal_before *b);
-void signal_after(struct flow_tracker *t, struct flow *f, unsigned from, const struct segment *s,
-                  const struct tcp_verdict *v, const struct signal_before *b);
+void signal_take_before(const struct body *b, unsigned from, struct signal_before *before);
+void signal_after(struct flow_tracker *t, struct body *b, unsigned from, const struct segment *s,
+                  const struct tcp_verdict *v, const struct signal_before *before);
 /* Something for a connection that a RST of this sender has ended. */
-void signal_after_reset(struct flow_tracker *t, struct flow *f, unsigned from,
+void signal_after_reset(struct flow_tracker *t, struct body *b, unsigned from,
                         const struct segment *s);
 void signal_stray(struct flow_tracker *t, const struct segment *s);
-void signal_reply(struct flow_tracker *t, struct flow *f, const struct segment *s);
-void signal_fresh(const struct flow *f, struct event_fresh *fresh);
-void signal_fresh_told(struct flow *f);
-uint64_t signal_zero_since(const struct flow *f, unsigned side, uint64_t now_ns); /* 0: open */
+void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
+                  const struct segment *s);
+void signal_fresh(const struct body *b, struct event_fresh *fresh);
+void signal_fresh_told(struct body *b);
+uint64_t signal_zero_since(const struct body *b, unsigned side, uint64_t now_ns); /* 0: open */
 
 /* ---- tracker.c ---- */
 enum { LEAP_WITNESSES = 3 }; /* design 1.3: a leap is believed at the third in a row that agrees */
@@ -299,7 +411,6 @@ struct flow_tracker {
     event_sink *sink;
     void *context;
     struct pool pool;
-    struct pool6 pool6;
     struct table table;
     struct wheel wheel;
     struct copies *copies;
@@ -312,7 +423,7 @@ struct flow_tracker {
                                   (halved now and then) */
     struct signal_budget budget;
     uint64_t now_ns, leap_ns;
-    uint64_t serial;
+    uint32_t serial;
     unsigned leap_seen;                 /* witnesses in a row of a leap ahead */
     uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it;
                                            FLOW_NONE */
@@ -337,8 +448,19 @@ static inline uint64_t flow_laden_lately(const struct flow_tracker *t) {
     return t->counters.laden - t->laden_from;
 }
 
+static inline uint64_t flow_last_ns(const struct flow *f) {
+    return f->form == FORM_SYN ? f->first_ns : f->last_ns;
+}
+
 static inline unsigned flow_client(const struct flow *f) {
     return (f->flags & FLOW_CLIENT_1) != 0;
+}
+
+/* The tap is taken to lose packets when at least GAPS_TELL holes and more than one segment in
+ * GAPS_RATIO are missing. */
+enum { GAPS_TELL = 3, GAPS_RATIO = 500 };
+static inline bool flow_tap_loses(const struct flow_tracker *t) {
+    return t->gaps >= GAPS_TELL && t->gaps * GAPS_RATIO > flow_laden_lately(t);
 }
 
 /* clock.c: the time of a packet by the tracker's clock; timers before it run out. */
@@ -348,32 +470,42 @@ void clock_run_timers(struct flow_tracker *t, uint64_t until_ns);
 
 /* keys.c */
 void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct flow_key *k);
-bool flow_key_equal(const struct flow *f, const struct pool6 *pool6, const struct flow_key *k);
+bool flow_key_equal(const struct flow *f, const struct pool *pool, const struct flow_key *k);
+uint32_t flow_hash(const struct flow_tracker *t, const struct flow *f); /* of its key */
 void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side,
                struct base_addr *a);
 
 /* timers.c */
 void timers_convert(const struct flow_timers *in, struct tcp_timers *out);
-void rules_of(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules);
+void rules_of_hosts(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules);
+static inline void rules_of(const struct flow_tracker *t, const struct flow *f,
+                            struct tcp_rules *rules) {
+    *rules = (struct tcp_rules){{&t->timers, &t->timers}, .tap_loses = flow_tap_loses(t)};
+    if (t->config.host_count > 0)
+        rules_of_hosts(t, f, rules);
+}
 
 /* evict.c: make room when max_flows is reached */
 void evict_one(struct flow_tracker *t);
+void evict_flow(struct flow_tracker *t, uint32_t index); /* this one, as one that had to go */
 
 /* life.c: begins, deadlines, ends */
 enum { FLOW_TOMBSTONE_S = 5 }; /* a finished connection absorbs what comes late */
-/* An entry for a key, with nothing in it yet; FLOW_NONE when memory is short. */
+/* An entry for a key, FORM_FULL, with nothing in it yet; FLOW_NONE when memory is short. */
 uint32_t flow_enter(struct flow_tracker *t, const struct flow_key *k);
 /* A new flow for the key of its first segment; FLOW_NONE when memory is short. */
 uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struct segment *s);
 /* Another connection in an entry that held one of the same key. */
-void flow_begin(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from);
-/* When the flow wants to be looked at next, and telling the wheel. */
-uint64_t flow_due_ns(const struct flow *f);
-void flow_arm(struct flow_tracker *t, uint32_t index);
+void flow_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from);
+/* When the flow wants to be looked at next. */
+uint64_t flow_due_ns(const struct body *b);
+/* Work on its body is done: the wheel is told, and the body, if in place, takes its smallest form.
+ */
+void flow_rest(struct flow_tracker *t, uint32_t index, const struct body *b);
 /* Forget a flow altogether. */
 void flow_forget(struct flow_tracker *t, uint32_t index);
 /* After a verdict on what side `from` did: tell the steps, and the connection when it is over. */
-void flow_settle(struct flow_tracker *t, uint32_t index, uint64_t ts_ns, unsigned from,
+void flow_settle(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned from,
                  const struct tcp_verdict *v);
 
 #endif

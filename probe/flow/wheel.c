@@ -24,7 +24,7 @@ void wheel_fini(struct wheel *w) {
 
 static bool due_before(const struct wheel_due *a, const struct wheel_due *b) {
     return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns
-                                            : a->serial < b->serial;
+                                            : (int32_t)(a->serial - b->serial) < 0;
 }
 
 static void sift_up(struct wheel *w, size_t i, struct wheel_due d) {
@@ -55,6 +55,11 @@ static int heap_add(struct wheel *w, uint32_t index) {
         w->heap_room = room;
     }
     f->wheel_slot = WHEEL_DUE;
+    const char *body = (const char *)form_ends(w->pool, f); /* it will be looked at soon */
+    if (body) {
+        __builtin_prefetch(body);
+        __builtin_prefetch(body + 64);
+    }
     sift_up(w, w->due++, (struct wheel_due){f->deadline_ns, f->serial, index});
     return 0;
 }

@@ -47,77 +47,78 @@ enum seen { /* SYN and SYN-ACK share one: a side sends the one or the other */
 
 static const uint8_t control = SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST;
 
-static enum letter letter_at(const struct zeek_view *v, unsigned i) {
-    return (enum letter)(v->letter[i / 2] >> (i % 2 * 4) & 0x0f);
+static enum letter letter_at(const struct zeek_core *c, unsigned i) {
+    return (enum letter)(c->letter[i / 2] >> (i % 2 * 4) & 0x0f);
 }
 
-static int sender_at(const struct zeek_view *v, unsigned i) {
-    return (int)(v->sender >> i & 1);
+static int sender_at(const struct zeek_core *c, unsigned i) {
+    return (int)(c->sender >> i & 1);
 }
 
 /* Letters past the last that is kept are dropped: the beginning tells more than the end. */
-static void add(struct zeek_view *v, int dir, enum letter l) {
-    if (v->letters == ZEEK_LETTERS)
+static void add(struct zeek_core *c, int dir, enum letter l) {
+    if (c->letters == ZEEK_LETTERS)
         return;
-    unsigned i = v->letters++;
-    v->letter[i / 2] |= (uint8_t)(l << (i % 2 * 4));
-    v->sender |= (uint32_t)dir << i;
+    unsigned i = c->letters++;
+    c->letter[i / 2] |= (uint8_t)(l << (i % 2 * 4));
+    c->sender |= (uint32_t)dir << i;
 }
 
 /* True when the letter was new for this side. */
-static bool add_once(struct zeek_view *v, int dir, enum letter l, uint16_t bit) {
-    if (v->side[dir].seen & bit)
+static bool add_once(struct zeek_core *c, int dir, enum letter l, uint16_t bit) {
+    if (c->side[dir].seen & bit)
         return false;
-    v->side[dir].seen |= bit;
-    add(v, dir, l);
+    c->side[dir].seen |= bit;
+    add(c, dir, l);
     return true;
 }
 
 /* One letter more each time another FIN or RST stands at another place: a repeated one is no news.
  */
-static void add_by_place(struct zeek_view *v, int dir, enum letter l, uint16_t bit, uint16_t *last,
+static void add_by_place(struct zeek_core *c, int dir, enum letter l, uint16_t bit, uint16_t *last,
                          uint16_t now) {
-    if (!add_once(v, dir, l, bit) && *last != now)
-        add(v, dir, l);
+    if (!add_once(c, dir, l, bit) && *last != now)
+        add(c, dir, l);
     *last = now;
 }
 
 /* A letter at the 1st, 10th, 100th ... time. */
-static void add_counted(struct zeek_view *v, int dir, enum letter l, uint16_t *count) {
+static void add_counted(struct zeek_core *c, int dir, enum letter l, uint16_t *count) {
     if (*count == UINT16_MAX)
         return;
     ++*count;
     for (unsigned power = 1; power <= *count; power *= 10)
         if (power == *count)
-            add(v, dir, l);
+            add(c, dir, l);
 }
 
 /* The one letter for what kind of segment this is; SYN, FIN and RST go before data, and data before
  * ACK. */
 static void add_kind(struct zeek_view *v, int dir, const struct zeek_segment *s) {
-    struct zeek_side *side = &v->side[dir];
+    struct zeek_core *c = &v->core;
+    struct zeek_faults *faults = &v->faults[dir];
     switch (s->flags & control) {
     case 0:
         if (s->payload)
-            add_once(v, dir, DATA, SEEN_DATA);
+            add_once(c, dir, DATA, SEEN_DATA);
         else if (s->flags & SEGMENT_ACK)
-            add_once(v, dir, ACK, SEEN_ACK);
+            add_once(c, dir, ACK, SEEN_ACK);
         break;
     case SEGMENT_SYN:
-        add_once(v, dir, s->flags & SEGMENT_ACK ? SYN_ACK : SYN, SEEN_SYN);
+        add_once(c, dir, s->flags & SEGMENT_ACK ? SYN_ACK : SYN, SEEN_SYN);
         break;
     case SEGMENT_FIN:
-        add_by_place(v, dir, FIN, SEEN_FIN, &side->fin_seq, (uint16_t)(s->seq + s->payload));
+        add_by_place(c, dir, FIN, SEEN_FIN, &faults->fin_seq, (uint16_t)(s->seq + s->payload));
         break;
     case SEGMENT_RST:
-        add_by_place(v, dir, RST, SEEN_RST, &side->rst_seq, (uint16_t)s->seq);
+        add_by_place(c, dir, RST, SEEN_RST, &faults->rst_seq, (uint16_t)s->seq);
         break;
     case SEGMENT_FIN | SEGMENT_RST:
     case SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST:
-        add_once(v, dir, FIN_AND_RST, SEEN_FIN_AND_RST);
+        add_once(c, dir, FIN_AND_RST, SEEN_FIN_AND_RST);
         break;
     default:
-        add_once(v, dir, SYN_AND_MORE, SEEN_SYN_AND_MORE);
+        add_once(c, dir, SYN_AND_MORE, SEEN_SYN_AND_MORE);
     }
 }
 
@@ -215,7 +216,7 @@ static bool is_usual(const struct zeek_side *side, const struct zeek_segment *s)
 }
 
 void zeek_take(struct zeek_view *v, int dir, const struct zeek_segment *s) {
-    struct zeek_side *side = &v->side[dir], *peer = &v->side[!dir];
+    struct zeek_side *side = &v->core.side[dir], *peer = &v->core.side[!dir];
     if (is_usual(side, s))
         return;
 
@@ -223,37 +224,51 @@ void zeek_take(struct zeek_view *v, int dir, const struct zeek_segment *s) {
     /* A window says nothing with a RST, after it, or to a side that has sent its FIN. */
     if (!s->window && !(s->flags & SEGMENT_RST) && peer->state != ZEEK_CLOSED &&
         side->state != ZEEK_RESET)
-        add_counted(v, dir, ZERO_WINDOW, &side->zero);
+        add_counted(&v->core, dir, ZERO_WINDOW, &v->faults[dir].zero);
     if (s->late && side->state != ZEEK_RESET)
-        add_counted(v, dir, LATE, &side->late);
+        add_counted(&v->core, dir, LATE, &v->faults[dir].late);
     if (s->payload && !(s->flags & SEGMENT_RST))
         side->payload = 1;
 
     advance(side, peer, s);
     if (s->gap && is_clean(side) && is_clean(peer))
-        add_counted(v, !dir, GAP, &peer->gaps); /* the gap is in what the other side sent */
+        add_counted(&v->core, !dir, GAP,
+                    &v->faults[!dir].gaps); /* the gap is in what the other side sent */
+}
+
+void zeek_take_plain(struct zeek_core *c, int dir, bool payload) {
+    const struct zeek_segment s = {.flags = SEGMENT_ACK, .window = 1, .payload = payload};
+    struct zeek_side *side = &c->side[dir];
+    if (payload) {
+        add_once(c, dir, DATA, SEEN_DATA);
+        side->payload = 1;
+    } else {
+        add_once(c, dir, ACK, SEEN_ACK);
+    }
+    advance(side, &c->side[!dir], &s);
 }
 
 void zeek_history(const struct zeek_view *v, int originator, char out[EVENT_HISTORY_TEXT]) {
-    if (v->letters && sender_at(v, 0) != originator)
+    const struct zeek_core *c = &v->core;
+    if (c->letters && sender_at(c, 0) != originator)
         *out++ = '^';
-    for (unsigned i = 0; i < v->letters; i++)
-        *out++ = (sender_at(v, i) == originator ? letter_upper : letter_lower)[letter_at(v, i)];
+    for (unsigned i = 0; i < c->letters; i++)
+        *out++ = (sender_at(c, i) == originator ? letter_upper : letter_lower)[letter_at(c, i)];
     *out = '\0';
 }
 
 /* The originator's SYN came first, and its RST before anything but data and repetitions of its own.
  */
-static bool gave_up_its_syn(const struct zeek_view *v, int originator) {
+static bool gave_up_its_syn(const struct zeek_core *c, int originator) {
     const unsigned others =
         1U << SYN_ACK | 1U << ACK | 1U << FIN | 1U << FIN_AND_RST | 1U << SYN_AND_MORE;
-    for (unsigned i = 0; i < v->letters; i++) {
-        if (sender_at(v, i) != originator) {
+    for (unsigned i = 0; i < c->letters; i++) {
+        if (sender_at(c, i) != originator) {
             if (i == 0)
                 return false;
             continue;
         }
-        enum letter l = letter_at(v, i);
+        enum letter l = letter_at(c, i);
         if (i == 0 ? l != SYN : others >> l & 1)
             return false;
         if (l == RST)
@@ -262,8 +277,8 @@ static bool gave_up_its_syn(const struct zeek_view *v, int originator) {
     return false;
 }
 
-static const char *state_after_reset(const struct zeek_view *v, int originator) {
-    const struct zeek_side *o = &v->side[originator], *r = &v->side[!originator];
+static const char *state_after_reset(const struct zeek_core *c, int originator) {
+    const struct zeek_side *o = &c->side[originator], *r = &c->side[!originator];
     bool o_unopened = o->state == ZEEK_INACTIVE || o->state == ZEEK_PARTIAL;
     bool r_unopened = r->state == ZEEK_INACTIVE || r->state == ZEEK_PARTIAL;
 
@@ -274,15 +289,15 @@ static const char *state_after_reset(const struct zeek_view *v, int originator) 
     }
     if (!r_unopened)
         return "RSTO";
-    return gave_up_its_syn(v, originator) ? "RSTOS0" : "OTH";
+    return gave_up_its_syn(c, originator) ? "RSTOS0" : "OTH";
 }
 
 const char *zeek_conn_state(const struct zeek_view *v, int originator) {
-    enum zeek_state o = (enum zeek_state)v->side[originator].state;
-    enum zeek_state r = (enum zeek_state)v->side[!originator].state;
+    enum zeek_state o = (enum zeek_state)v->core.side[originator].state;
+    enum zeek_state r = (enum zeek_state)v->core.side[!originator].state;
 
     if (o == ZEEK_RESET || r == ZEEK_RESET)
-        return state_after_reset(v, originator);
+        return state_after_reset(&v->core, originator);
     if (o == ZEEK_CLOSED && r == ZEEK_CLOSED)
         return "SF";
     if (o == ZEEK_CLOSED)

@@ -43,25 +43,38 @@ struct zeek_segment {
 };
 
 struct zeek_side {
-    uint16_t fin_seq, rst_seq;   /* low bits: where the last FIN, the last RST stood */
-    uint16_t late, zero, gaps;   /* how often T, W and G happened; they stay at their greatest */
     uint16_t seen : 7;           /* letters of this side that stand already */
     uint16_t state : 3, was : 3; /* of enum zeek_state */
     uint16_t payload : 1;        /* this side has sent payload */
 };
 
-struct zeek_view {
-    struct zeek_side side[2];
-    uint32_t sender;                        /* bit i: the side that sent letter i */
-    uint8_t letter[(ZEEK_LETTERS + 1) / 2]; /* four bits each */
-    uint8_t letters;
+struct zeek_faults {
+    uint16_t fin_seq, rst_seq; /* low bits: where the last FIN, the last RST stood */
+    uint16_t late, zero, gaps; /* how often T, W and G happened; they stay at their greatest */
 };
 
-static_assert(sizeof(struct zeek_view) <= 48, "a part of every flow");
+struct zeek_core {
+    uint32_t sender; /* bit i: the side that sent letter i */
+    struct zeek_side side[2];
+    uint8_t letters;
+    uint8_t letter[(ZEEK_LETTERS + 1) / 2]; /* four bits each */
+};
+
+/* Of a connection without faults the core says all. */
+struct zeek_view {
+    struct zeek_core core;
+    struct zeek_faults faults[2];
+};
+
+static_assert(sizeof(struct zeek_core) == 24 && sizeof(struct zeek_view) <= 48,
+              "a part of every flow");
 
 /* Take one segment sent by `dir` (0 or 1). A usual one, whose letter stands already, costs a few
  * instructions. */
 void zeek_take(struct zeek_view *v, int dir, const struct zeek_segment *s);
+
+/* The same for a segment with ACK alone, a window, neither late nor behind a gap. */
+void zeek_take_plain(struct zeek_core *c, int dir, bool payload);
 
 /* The letters, in upper case what side `originator` sent; '^' before them when the other side was
  * seen first. */

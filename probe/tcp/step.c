@@ -142,25 +142,100 @@ static enum tcp_try try_of(enum tcp_state state) {
     }
 }
 
+/* When an end without faults sent what it waits to have answered. An end that is taken to be
+ * ESTABLISHED goes on waiting until it speaks: its SYN came first, its SYN-ACK opened the other. */
+static uint64_t tried_ns(const struct tcp_connection *c, unsigned side, uint64_t first_ns) {
+    bool open = c->end[side].state == TCP_ESTABLISHED;
+    switch ((enum tcp_try)c->detail[side].trying) {
+    case TCP_TRY_SYN:
+        return open ? first_ns : c->detail[side].since_ns;
+    case TCP_TRY_SYN_ACK:
+        return c->detail[open ? !side : side].since_ns;
+    default:
+        return c->detail[side].since_ns;
+    }
+}
+
+/* When the timer of a side runs out, by what it waits for. */
+static uint64_t usual_due_ns(struct tcp_connection *c, unsigned side, uint64_t last_ns,
+                             const struct tcp_rules *rules) {
+    static const struct segment any;
+    const struct tcp_endpoint *e = &c->end[side];
+    if (e->state == TCP_CLOSED || (e->state == TCP_ESTABLISHED && machine_is(e, TCP_ACKING)))
+        return BASE_NEVER_NS; /* most ends, most of the time */
+    /* Each segment begins the wait for a close anew (machine_finish). */
+    bool anew = e->state == TCP_CLOSE_WAIT;
+    struct machine m = {.c = c, .s = anew ? &any : NULL, .rules = rules, .from = side};
+    m.now_ns = anew ? last_ns : c->detail[side].since_ns;
+    machine_arm(&m, side);
+    return c->detail[side].due_ns;
+}
+
+void tcp_await(struct tcp_connection *c, uint64_t first_ns, uint64_t last_ns,
+               const struct tcp_rules *rules) {
+    for (unsigned side = 0; side < 2; side++) {
+        struct tcp_detail *d = &c->detail[side];
+        if (d->trying != TCP_TRY_NONE) {
+            d->tried_ns = tried_ns(c, side, first_ns);
+            d->began_s = (uint32_t)(d->tried_ns / BASE_NS_PER_S);
+        }
+    }
+    for (unsigned side = 0; side < 2; side++)
+        c->detail[side].due_ns = usual_due_ns(c, side, last_ns, rules);
+}
+
+bool tcp_waits_as_usual(struct tcp_connection *c, uint64_t first_ns, uint64_t last_ns,
+                        const struct tcp_rules *rules) {
+    for (unsigned side = 0; side < 2; side++) {
+        struct tcp_detail *d = &c->detail[side];
+        uint64_t due_ns = d->due_ns;
+        if (d->trying != TCP_TRY_NONE &&
+            (d->tries || d->interval_us || d->steady ||
+             d->tried_ns != tried_ns(c, side, first_ns) ||
+             d->began_s != (uint32_t)(d->tried_ns / BASE_NS_PER_S)))
+            return false;
+        if (usual_due_ns(c, side, last_ns, rules) != due_ns) {
+            d->due_ns = due_ns;
+            return false;
+        }
+    }
+    return true;
+}
+
+void tcp_settle(struct tcp_connection *c) {
+    for (unsigned side = 0; side < 2; side++) {
+        struct tcp_detail *d = &c->detail[side];
+        uint32_t since_us = (uint32_t)(d->since_ns / 1000);
+        if (d->trying == TCP_TRY_NONE) {
+            d->tried_ns = 0;
+            d->interval_us = d->began_s = 0;
+            d->tries = d->steady = 0;
+        }
+        if (!d->other)
+            d->other_isn = 0;
+        if (d->ahead_kind == TCP_AHEAD_NONE)
+            d->ahead = 0;
+        if (!machine_is(&c->end[side], TCP_HOLE))
+            d->contiguous = d->hole_end = 0;
+        /* fin_again asks for the later of the two times. */
+        if (machine_is(&c->end[side], TCP_FIN_SENT) && tcp_before(d->fin_acked_us, since_us))
+            d->fin_acked_us = since_us;
+    }
+}
+
 void tcp_restore(struct tcp_connection *c, const uint8_t state[2], const uint64_t since_ns[2],
                  const struct tcp_rules *rules) {
-    struct tcp_verdict v = {0};
     tcp_init(c, since_ns[0]);
     for (unsigned side = 0; side < 2; side++) {
         c->end[side].state = state[side];
         c->detail[side].since_ns = since_ns[side];
         if (state[side] == TCP_CLOSED && state[!side] != TCP_SYN_SENT)
             c->end[side].flags |= TCP_ENDED;
-    }
-    for (unsigned side = 0; side < 2; side++) {
-        struct machine m = {
-            .c = c, .v = &v, .rules = rules, .now_ns = since_ns[side], .from = side};
-        if (try_of(state[side]) != TCP_TRY_NONE) {
-            machine_first_try(&m, side, try_of(state[side]));
+        c->detail[side].trying = try_of(state[side]);
+        if (c->detail[side].trying != TCP_TRY_NONE)
             c->end[side].flags |= TCP_PENDING;
-        }
-        machine_arm(&m, side);
     }
+    tcp_await(c, since_ns[0], since_ns[0] > since_ns[1] ? since_ns[0] : since_ns[1], rules);
 }
 
 void tcp_end(struct tcp_connection *c, uint64_t now_ns, enum tcp_cause cause,

@@ -70,9 +70,10 @@ static uint64_t play(const uint8_t *data, size_t size, size_t batch) {
     r->tracker = flow_new(&config, model_take, &r->model);
     if (r->tracker == NULL)
         return 0;
-    /* one chunk of each pool, and deadlines no more than flows */
+    /* one chunk of each slab, and deadlines no more than flows */
     r->memory = b.max_flows ? flow_memory(r->tracker) +
-                                  POOL_CHUNK * (sizeof(struct flow) + sizeof(struct pair6)) +
+                                  SLAB_CHUNK * (sizeof(struct flow) + sizeof(struct lean) +
+                                                sizeof(struct body) + sizeof(struct pair6)) +
                                   64 * sizeof(struct wheel_due)
                             : 0;
     for (size_t i = 1; i + BUILD_OCTETS <= size && i <= BUILD_OCTETS * BUILD_MAX;

@@ -181,22 +181,24 @@ static void model_take(void *context, const struct event *e) {
 
 /* After a batch. */
 static void model_check(const struct model *m, const struct flow_tracker *t) {
-    size_t used = 0;
+    size_t used = 0, bodies[] = {[FORM_SYN] = 0, [FORM_LEAN] = 0, [FORM_FULL] = 0};
     for (size_t i = 0; i < m->n; i++)
         assert(!m->c[i].owed);
     assert(flow_counters(t)->flows_open == m->live);
     assert(flow_counters(t)->flows_total == m->n);
-    for (uint32_t i = 0; i < t->pool.top; i++) {
+    for (uint32_t i = 0; i < t->pool.flow.top; i++) {
         const struct flow *f = pool_at(&t->pool, i);
         if (!(f->flags & FLOW_USED))
             continue;
         used++;
+        bodies[f->form]++;
         /* what is not open waits to be forgotten */
         bool passing = (f->flags & (FLOW_FINISHED | FLOW_TENTATIVE)) != 0;
         assert(passing || (f->flags & FLOW_COUNTED));
         assert(!passing || f->deadline_ns != BASE_NEVER_NS);
     }
-    assert(used == t->pool.used && used == t->table.used);
+    assert(used == t->pool.flow.used && used == t->table.used);
+    assert(t->pool.lean.used == bodies[FORM_LEAN] && t->pool.body.used == bodies[FORM_FULL]);
     assert(t->config.max_flows == 0 || used <= t->config.max_flows);
 }
 

@@ -268,14 +268,14 @@ static void faults(void **state) {
     struct file twice = x->file;
     x->tracker[1] = start(log, 7, 0);
     assert_int_equal(load_one(x->tracker[1], &twice, 0), 0);
-    assert_int_equal(x->tracker[1]->pool.used, flows - 1);
+    assert_int_equal(x->tracker[1]->pool.flow.used, flows - 1);
     flow_free(x->tracker[1]);
 
     x->file.size = 0;
     assert_int_equal(flow_save(x->tracker[0], write_file, &x->file), 0);
     x->tracker[1] = start(log, 7, 100);
     assert_int_equal(load_one(x->tracker[1], &x->file, 0), 0);
-    assert_int_equal(x->tracker[1]->pool.used, 100);
+    assert_int_equal(x->tracker[1]->pool.flow.used, 100);
     finish(x);
 }
 

@@ -73,7 +73,7 @@ static void make(struct fixture *x, uint64_t ms, enum kind kind, uint32_t n) {
 }
 
 static uint64_t held(const struct fixture *x) {
-    return x->tracker->pool.used;
+    return x->tracker->pool.flow.used;
 }
 
 /* A tracker for four, one of each kind, the idle one the eldest: they go in the order of design

@@ -16,7 +16,6 @@ enum { KEYS = 20000, OPERATIONS = 200000 };
 
 struct fixture {
     struct pool pool;
-    struct pool6 pool6;
     struct table table;
     uint32_t index[KEYS]; /* the model; FLOW_NONE: not in the table */
     uint32_t count;
@@ -25,13 +24,13 @@ struct fixture {
 static void start(struct fixture *x) {
     memset(x, 0, sizeof *x);
     memset(x->index, 0xff, sizeof x->index);
-    assert_int_equal(table_init(&x->table, &x->pool, &x->pool6), 0);
+    pool_init(&x->pool);
+    assert_int_equal(table_init(&x->table, &x->pool), 0);
 }
 
 static void stop(struct fixture *x) {
     table_fini(&x->table);
-    pool_free(&x->pool);
-    pool6_free(&x->pool6);
+    pool_fini(&x->pool);
 }
 
 /* Every third key is IPv6; one in 64 has a hash that differs in the high bits only, one in eight
@@ -54,19 +53,20 @@ static void key_of(uint32_t n, struct flow_key *k) {
 static void insert(struct fixture *x, uint32_t n) {
     struct flow_key k;
     key_of(n, &k);
-    uint32_t index = pool_take(&x->pool);
+    uint32_t index = slab_take(&x->pool.flow);
     assert_int_not_equal(index, FLOW_NONE);
     struct flow *f = pool_at(&x->pool, index);
+    *f = (struct flow){.flags = FLOW_USED};
     if (k.family == 6) {
-        f->addr[0] = pool6_take(&x->pool6);
-        memcpy(pool6_at(&x->pool6, f->addr[0]), k.v6, sizeof k.v6);
+        f->addr[0] = slab_take(&x->pool.pair);
         f->flags |= FLOW_IPV6;
+        memcpy(pool_pair(&x->pool, f), k.v6, sizeof k.v6);
     } else {
         memcpy(f->addr, k.v4, sizeof f->addr);
     }
     memcpy(f->port, k.port, sizeof f->port);
     f->scope = k.scope;
-    f->hash = k.hash;
+    f->serial = k.hash; /* the table asks for it */
     assert_int_equal(table_insert(&x->table, k.hash, index), 0);
     x->index[n] = index;
     x->count++;
@@ -75,10 +75,10 @@ static void insert(struct fixture *x, uint32_t n) {
 static void erase(struct fixture *x, uint32_t n) {
     uint32_t index = x->index[n];
     struct flow *f = pool_at(&x->pool, index);
-    table_erase(&x->table, f->hash, index);
+    table_erase(&x->table, f->serial, index);
     if (f->flags & FLOW_IPV6)
-        pool6_give(&x->pool6, f->addr[0]);
-    pool_give(&x->pool, index);
+        slab_give(&x->pool.pair, f->addr[0]);
+    slab_give(&x->pool.flow, index);
     x->index[n] = FLOW_NONE;
     x->count--;
 }
@@ -170,7 +170,7 @@ static void guess_is_of_the_same_tag(void **state) {
         if (n < 1000)
             assert_int_not_equal(index, FLOW_NONE);
         if (index != FLOW_NONE)
-            assert_int_equal(pool_at(&x.pool, index)->hash, k.hash);
+            assert_int_equal(pool_at(&x.pool, index)->serial, k.hash);
     }
     stop(&x);
 }

@@ -27,19 +27,23 @@ struct fixture {
 static void start(struct fixture *x, uint64_t now_ns) {
     memset(x, 0, sizeof *x);
     x->now_ns = now_ns;
+    pool_init(&x->pool);
     wheel_init(&x->wheel, &x->pool);
     x->wheel.tick = now_ns >> WHEEL_TICK_BITS;
     for (uint32_t i = 0; i < FLOWS; i++) {
-        uint32_t index = pool_take(&x->pool);
+        uint32_t index = slab_take(&x->pool.flow);
         assert_int_equal(index, i);
-        pool_at(&x->pool, index)->serial = FLOWS - i; /* so that serial and index differ in order */
+        *pool_at(&x->pool, index) =
+            (struct flow){.serial = FLOWS - i, /* so that serial and index differ in order */
+                          .deadline_ns = BASE_NEVER_NS,
+                          .wheel_slot = WHEEL_OUT};
         x->deadline[i] = BASE_NEVER_NS;
     }
 }
 
 static void stop(struct fixture *x) {
     wheel_fini(&x->wheel);
-    pool_free(&x->pool);
+    pool_fini(&x->pool);
 }
 
 static void set(struct fixture *x, uint32_t i, uint64_t deadline_ns) {

@@ -1,0 +1,84 @@
+/*
+ * slab: entries by 32-bit index. Chunks are allocated when first needed and never move, so that
+ * growing costs no copy and no packet waits for it. Freed entries are used again, last freed first
+ * (they are still in the cache).
+ */
+#include "tracker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE = 64, FIRST_CHUNKS = 64 };
+
+/* Room for one more chunk pointer; doubling an array of pointers only (8 octets for some thousand
+ * entries). */
+static int grow_list(struct slab *s) {
+    if (s->chunks < s->chunk_room)
+        return 0;
+    uint32_t more = s->chunk_room ? s->chunk_room * 2 : FIRST_CHUNKS;
+    char **bigger = realloc(s->chunk, more * sizeof *bigger);
+    if (bigger == NULL)
+        return -1;
+    s->chunk = bigger;
+    s->chunk_room = more;
+    return 0;
+}
+
+/* A chunk is zero at first, by calloc, which leaves it to the kernel page by page; in front of its
+ * first line stands what is to be freed. */
+static int add_chunk(struct slab *s) {
+    char *raw;
+    if (grow_list(s) != 0 || (raw = calloc(1, SLAB_CHUNK * s->octets + 2 * LINE)) == NULL)
+        return -1;
+    char *first = raw + LINE + (LINE - (uintptr_t)raw % LINE) % LINE;
+    memcpy(first - sizeof raw, &raw, sizeof raw);
+    s->chunk[s->chunks++] = first;
+    return 0;
+}
+
+uint32_t slab_take(struct slab *s) {
+    uint32_t index = s->free_head;
+    if (s->used < s->top) {
+        memcpy(&s->free_head, slab_at(s, index), sizeof s->free_head);
+    } else {
+        if (s->top == s->chunks * SLAB_CHUNK && add_chunk(s) != 0)
+            return FLOW_NONE;
+        index = s->top++;
+    }
+    s->used++;
+    return index;
+}
+
+void slab_give(struct slab *s, uint32_t index) {
+    memcpy(slab_at(s, index), &s->free_head, sizeof s->free_head);
+    s->free_head = index;
+    s->used--;
+}
+
+void slab_free(struct slab *s) {
+    for (uint32_t i = 0; i < s->chunks; i++) {
+        void *raw;
+        memcpy(&raw, s->chunk[i] - sizeof raw, sizeof raw);
+        free(raw);
+    }
+    free(s->chunk);
+}
+
+void pool_init(struct pool *p) {
+    *p = (struct pool){.flow.octets = sizeof(struct flow),
+                       .lean.octets = sizeof(struct lean),
+                       .body.octets = sizeof(struct body),
+                       .pair.octets = sizeof(struct pair6)};
+}
+
+void pool_fini(struct pool *p) {
+    slab_free(&p->flow);
+    slab_free(&p->lean);
+    slab_free(&p->body);
+    slab_free(&p->pair);
+}
+
+uint64_t pool_memory(const struct pool *p) {
+    return slab_memory(&p->flow) + slab_memory(&p->lean) + slab_memory(&p->body) +
+           slab_memory(&p->pair);
+}
