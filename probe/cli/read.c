@@ -63,6 +63,11 @@ static void tell_gaps(struct read_job *job, const struct record_stats *s) {
         tell_gap(job, &gap);
 }
 
+/* Does anything come of the records? The linger gives nothing else. */
+static bool is_heard(const struct read_job *job) {
+    return job->lines != NULL || job->report != NULL || job->store != NULL;
+}
+
 /* All packets, the linger, and the counters of it all. */
 static int run(struct read_job *job, struct record_stats *s, struct base_error *error) {
     struct read_pipe *p = &job->pipe;
@@ -90,7 +95,7 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
     s->gaps = job->gaps;
     if (s->packets == 0)
         return 0;
-    flow_finish(p->path.tracker, job->options->linger_ns);
+    flow_finish(p->path.tracker, is_heard(job) ? job->options->linger_ns : 0);
     read_pipe_stats(
         p, &at_end); /* what is open is judged at the last packet; the linger's records count */
     s->transitions = at_end.transitions;

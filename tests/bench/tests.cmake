@@ -35,6 +35,13 @@ if(Python3_FOUND)
   set_tests_properties(bench_counts PROPERTIES LABELS bench TIMEOUT 120)
 endif()
 
+# Of the optimised program: others are not what packets wait for.
+if(Python3_FOUND AND CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_test(NAME bench_budget COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/budget.py --spanwatch $<TARGET_FILE:spanwatch>
+                                     --generate $<TARGET_FILE:spanwatch-bench-generate>)
+  set_tests_properties(bench_budget PROPERTIES LABELS bench SKIP_RETURN_CODE 77 TIMEOUT 200)
+endif()
+
 if(Python3_FOUND)
   add_test(NAME bench_store_cost COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/store_cost.py --check --build ${PROJECT_BINARY_DIR})
   set_tests_properties(bench_store_cost PROPERTIES LABELS bench SKIP_RETURN_CODE 77 TIMEOUT 200)
