@@ -7,42 +7,63 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct open_flow {
-    uint64_t first_ns;
-    struct moment moment;
-    uint32_t serial, index;
+/* Open flows by start; their states at a moment, or NULL: as they are now. */
+struct open_list {
+    uint32_t *flow;
+    struct moment *then;
+    size_t n;
 };
 
-static int by_start(const void *a, const void *b) {
-    const struct open_flow *x = a, *y = b;
+static void free_list(struct open_list *l) {
+    free(l->flow);
+    free(l->then);
+}
+
+static int by_start(const void *a, const void *b, void *tracker) {
+    const struct flow_tracker *t = tracker;
+    const struct flow *x = pool_at(&t->pool, *(const uint32_t *)a),
+                      *y = pool_at(&t->pool, *(const uint32_t *)b);
     if (x->first_ns != y->first_ns)
         return x->first_ns < y->first_ns ? -1 : 1;
     return (int32_t)(x->serial - y->serial);
 }
 
-/* All open flows by start, and their states now; their number, 0 also when memory is short. Freed
- * by the caller. */
-static size_t list_open(const struct flow_tracker *t, struct open_flow **list) {
-    size_t n = 0;
+/* All open flows; none when memory is short. */
+static void list_open(struct flow_tracker *t, struct open_list *l) {
     bool sorted = true; /* as they come, where few entries were used twice */
-    *list = malloc((t->counters.flows_open + 1) * sizeof **list);
-    if (*list == NULL)
-        return 0;
-    for (uint32_t i = 0; i < t->pool.flow.top && n < t->counters.flows_open; i++) {
-        struct body scratch;
-        struct flow *f = pool_at(&t->pool, i);
+    *l = (struct open_list){.flow = malloc((t->counters.flows_open + 1) * sizeof *l->flow)};
+    if (l->flow == NULL)
+        return;
+    for (uint32_t i = 0; i < t->pool.flow.top && l->n < t->counters.flows_open; i++) {
         if (i + FORM_HEADS_AHEAD < t->pool.flow.top)
-            form_fetch(&t->pool, i + FORM_HEADS_AHEAD, i + FORM_BODIES_AHEAD);
-        if (!(f->flags & FLOW_COUNTED))
+            __builtin_prefetch(pool_at(&t->pool, i + FORM_HEADS_AHEAD));
+        if (!(pool_at(&t->pool, i)->flags & FLOW_COUNTED))
             continue;
-        struct open_flow *o = &(*list)[n++];
-        *o = (struct open_flow){.first_ns = f->first_ns, .serial = f->serial, .index = i};
-        moment_take(form_view(t, f, &scratch), &o->moment);
-        sorted = sorted && (n == 1 || by_start(o - 1, o) < 0);
+        uint32_t *last = &l->flow[l->n++];
+        *last = i;
+        sorted = sorted && (l->n == 1 || by_start(last - 1, last, t) < 0);
     }
     if (!sorted)
-        qsort(*list, n, sizeof **list, by_start);
-    return n;
+        qsort_r(l->flow, l->n, sizeof *l->flow, by_start, t);
+}
+
+/* Fetch what the list comes to soon, and look at where it is. */
+static struct body *view_at(const struct flow_tracker *t, const struct open_list *l, size_t i,
+                            struct body *scratch) {
+    if (i + FORM_HEADS_AHEAD < l->n)
+        form_fetch(&t->pool, l->flow[i + FORM_HEADS_AHEAD], l->flow[i + FORM_BODIES_AHEAD]);
+    return form_view(t, pool_at(&t->pool, l->flow[i]), scratch);
+}
+
+/* Time will run on: what is told is of now. Nothing will be told when memory is short. */
+static void remember(const struct flow_tracker *t, struct open_list *l) {
+    l->then = malloc((l->n + 1) * sizeof *l->then);
+    if (l->then == NULL)
+        l->n = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        struct body scratch;
+        moment_take(view_at(t, l, i, &scratch), &l->then[i]);
+    }
 }
 
 /* At the end of a capture a connection that waits in TIME_WAIT has ended in order. */
@@ -51,35 +72,37 @@ static enum event_end end_now(const struct moment *m) {
                                                                         : EVENT_END_OPEN;
 }
 
-static void give(struct flow_tracker *t, const struct open_flow *list, size_t n, uint64_t ts_ns,
+static void give(struct flow_tracker *t, const struct open_list *l, uint64_t ts_ns,
                  event_sink *sink, void *context) {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         struct body scratch;
-        if (i + FORM_HEADS_AHEAD < n)
-            form_fetch(&t->pool, list[i + FORM_HEADS_AHEAD].index,
-                       list[i + FORM_BODIES_AHEAD].index);
-        const struct body *b = form_view(t, pool_at(&t->pool, list[i].index), &scratch);
-        emit_connection(t, b, ts_ns, end_now(&list[i].moment), &list[i].moment, sink, context);
+        struct moment now;
+        const struct body *b = view_at(t, l, i, &scratch);
+        moment_take(b, &now);
+        const struct moment *m = l->then ? &l->then[i] : &now;
+        emit_connection(t, b, ts_ns, end_now(m), m, sink, context);
     }
 }
 
 void flow_each_open(struct flow_tracker *t, event_sink *sink, void *context) {
-    struct open_flow *list;
-    size_t n = list_open(t, &list);
-    give(t, list, n, t->now_ns, sink, context);
-    free(list);
+    struct open_list l;
+    list_open(t, &l);
+    give(t, &l, t->now_ns, sink, context);
+    free_list(&l);
 }
 
 void flow_finish(struct flow_tracker *t, uint64_t linger_ns) {
-    struct open_flow *list;
+    struct open_list l;
     picture_finish(t);
     uint64_t last_ns = t->now_ns, open = t->counters.flows_open;
-    size_t n = list_open(t, &list);
+    list_open(t, &l);
+    if (linger_ns > 0)
+        remember(t, &l);
     t->at_end = true; /* timers still give transitions; no flow goes away */
     flow_advance(t, last_ns + linger_ns);
-    t->counters.connections += n;
-    give(t, list, n, last_ns, t->sink, t->context);
+    t->counters.connections += l.n;
+    give(t, &l, last_ns, t->sink, t->context);
     t->counters.flows_open = open;
     t->now_ns = last_ns;
-    free(list);
+    free_list(&l);
 }
