@@ -261,19 +261,27 @@ static bool holds(const struct flow_tracker *t, struct flow *f, const struct bod
     return memcmp(&again, b, sizeof again) == 0;
 }
 
+/* The flow's first segment has just been worked on: what is_syn asks for is all there is. */
+static bool is_fresh(const struct flow_tracker *t, const struct flow *f) {
+    return f->serial == t->serial && f->first_ns == t->now_ns;
+}
+
 void form_rest(struct flow_tracker *t, struct flow *f) {
     bool passing = (f->flags & (FLOW_TENTATIVE | FLOW_FINISHED)) != 0;
     if (!(f->flags & FLOW_USED) || f->form != FORM_FULL || passing || (f->flags & FLOW_RESTORED))
         return; /* soon over; or emit_identity wants it */
     struct body *b = pool_body(&t->pool, f->body);
-    struct tcp_rules rules;
-    rules_of(t, f, &rules);
-    tcp_settle(&b->tcp);
-    if (!is_plain(f, b, &rules))
-        return;
     struct flow small = *f;
+    struct tcp_rules rules;
+    bool syn = is_syn(f, b);
+    rules_of(t, f, &rules);
+    if (!syn || !is_fresh(t, f)) {
+        tcp_settle(&b->tcp);
+        if (!is_plain(f, b, &rules))
+            return;
+    }
     small.flags = rules.tap_loses ? f->flags | FLOW_TAP_LOST : f->flags & ~(uint32_t)FLOW_TAP_LOST;
-    if (is_syn(f, b)) {
+    if (syn) {
         small.form = FORM_SYN;
         fold_syn(b, &small);
     } else {

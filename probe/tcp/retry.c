@@ -137,6 +137,8 @@ static uint64_t next_interval_ns(const struct machine *m, unsigned side, unsigne
 /* How long Linux goes on repeating from one second on, doubling: 63 s for five times. */
 static uint64_t doubling_ns(unsigned retries, uint64_t max_ns) {
     uint64_t total = 0, interval = ms(FIRST_RTO_MS);
+    if (retries < 32 && interval << retries <= max_ns) /* no interval is cut: the usual settings */
+        return (interval << (retries + 1)) - interval;
     for (unsigned i = 0; i <= retries; i++) {
         total += interval;
         interval = interval * 2 > max_ns ? max_ns : interval * 2;
