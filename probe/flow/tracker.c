@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_MAX_FLOWS = 8 << 20, QUALITY_SEGMENTS = 1 << 17 };
+enum {
+    DEFAULT_MAX_FLOWS = 8 << 20,
+    QUALITY_SEGMENTS = 1 << 17,
+    CACHED_FLOWS = 2048 /* so few stay in a core's cache anyway */
+};
 
 struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink, void *context) {
     struct flow_tracker *t = calloc(1, sizeof *t);
@@ -339,7 +343,7 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
         if (guess[i] != FLOW_NONE)
             __builtin_prefetch(pool_at(&t->pool, guess[i]), 1);
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; t->pool.flow.used > CACHED_FLOWS && i < n; i++) {
         if (guess[i] == FLOW_NONE)
             continue;
         /* A plain segment touches the first line; one that opens or closes, all. (Here and not in a
