@@ -189,10 +189,9 @@ bool tcp_waits_as_usual(struct tcp_connection *c, uint64_t first_ns, uint64_t la
     for (unsigned side = 0; side < 2; side++) {
         struct tcp_detail *d = &c->detail[side];
         uint64_t due_ns = d->due_ns;
-        if (d->trying != TCP_TRY_NONE &&
-            (d->tries || d->interval_us || d->steady ||
-             d->tried_ns != tried_ns(c, side, first_ns) ||
-             d->began_s != (uint32_t)(d->tried_ns / BASE_NS_PER_S)))
+        if (d->trying != TCP_TRY_NONE && (d->tries || d->interval_us || d->steady ||
+                                          d->tried_ns != tried_ns(c, side, first_ns) ||
+                                          d->began_s != (uint32_t)(d->tried_ns / BASE_NS_PER_S)))
             return false;
         if (usual_due_ns(c, side, last_ns, rules) != due_ns) {
             d->due_ns = due_ns;
