@@ -261,11 +261,6 @@ static bool holds(const struct flow_tracker *t, struct flow *f, const struct bod
     return memcmp(&again, b, sizeof again) == 0;
 }
 
-/* The flow's first segment has just been worked on: what is_syn asks for is all there is. */
-static bool is_fresh(const struct flow_tracker *t, const struct flow *f) {
-    return f->serial == t->serial && f->first_ns == t->now_ns;
-}
-
 void form_rest(struct flow_tracker *t, struct flow *f) {
     bool passing = (f->flags & (FLOW_TENTATIVE | FLOW_FINISHED)) != 0;
     if (!(f->flags & FLOW_USED) || f->form != FORM_FULL || passing || (f->flags & FLOW_RESTORED))
@@ -275,7 +270,7 @@ void form_rest(struct flow_tracker *t, struct flow *f) {
     struct tcp_rules rules;
     bool syn = is_syn(f, b);
     rules_of(t, f, &rules);
-    if (!syn || !is_fresh(t, f)) {
+    if (!syn || !t->beginning) { /* of a first segment is_syn has asked for all there is */
         tcp_settle(&b->tcp);
         if (!is_plain(f, b, &rules))
             return;

@@ -301,8 +301,10 @@ static void take_segment(struct flow_tracker *t, const struct segment *s, const 
             t->counters.flows_evicted++; /* no memory for it: as if evicted at once */
             return;
         }
+        t->beginning = true;
     }
     step(t, index, s, k->from);
+    t->beginning = false;
     if (t->leap_seen > 0)
         t->leap_flow[t->leap_seen - 1] = index;
 }

@@ -430,7 +430,8 @@ struct flow_tracker {
     struct picture picture;
     uint32_t unsure; /* flows with FLOW_UNSURE */
     uint32_t evict_seed;
-    bool at_end; /* flow_finish runs the linger */
+    bool beginning; /* a flow's first segment is stepped */
+    bool at_end;    /* flow_finish runs the linger */
 };
 
 static inline void restore_settle(struct flow_tracker *t, struct flow *f) {
