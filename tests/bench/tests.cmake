@@ -39,7 +39,7 @@ endif()
 if(Python3_FOUND AND CMAKE_BUILD_TYPE STREQUAL "Release")
   add_test(NAME bench_budget COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/budget.py --spanwatch $<TARGET_FILE:spanwatch>
                                      --generate $<TARGET_FILE:spanwatch-bench-generate>)
-  set_tests_properties(bench_budget PROPERTIES LABELS bench SKIP_RETURN_CODE 77 TIMEOUT 200)
+  set_tests_properties(bench_budget PROPERTIES LABELS budget SKIP_RETURN_CODE 77 TIMEOUT 200)
 endif()
 
 if(Python3_FOUND)
