@@ -456,11 +456,11 @@ def test_dropped_packets_are_told(box):
     assert last["gaps"] == len(gaps), last
 
 
-def blocked_probe(box, connections):
+def blocked_probe(box, connections, *options):
     """A probe whose reader reads nothing, after so many connections; and the pipe."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, F_SETPIPE_SZ, 65536)
-    probe = box.probe("-i", "eth0", "--set", "tracker.time_wait=1", output=writer)
+    probe = box.probe("-i", "eth0", "--set", "tracker.time_wait=1", *options, output=writer)
     os.close(writer)
     probe.wait_until_capturing()
     with box.cable.listen(PORT) as listener:
@@ -508,12 +508,12 @@ def flood(box, count):
 
 def test_overflow_spares_what_is_established(box):
     """The same reader beside a flood of SYNs: all that is missing is of connections that were never established."""
-    probe, reader = blocked_probe(box, 100)
-    flood(box, 40000)
+    probe, reader = blocked_probe(box, 100, "--set", "tracker.tcp_syn_retries=1", "--set", "tracker.tcp_syn_linear_timeouts=1")
+    flood(box, 28000)  # a ring has 32768 places
     with box.cable.listen(PORT) as listener:
         for _ in range(100):
             closes_first(*pair(box.cable, listener))
-    time.sleep(2.5)
+    time.sleep(4.5)  # the SYNs are given up, too: nothing is open at the end
     with os.fdopen(reader, encoding="utf-8") as pipe, open(probe.path, "w", encoding="utf-8") as copy:
         probe.process.send_signal(signal.SIGTERM)
         for line in pipe:
