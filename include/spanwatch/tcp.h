@@ -177,6 +177,18 @@ void tcp_init(struct tcp_connection *c, uint64_t now_ns);
 bool tcp_in_order(struct tcp_endpoint end[2], unsigned from, const struct segment *s);
 
 /*
+ * The short way of handshakes and closes, for the segment that is to come next where nothing
+ * unusual ever happened: such a connection is two ends, its `first` numbers and what each end is
+ * `trying` (struct tcp_detail has the same). A verdict as tcp_segment gives it; each side that a
+ * step moves is in its state since then. False: not such a segment, nothing was changed.
+ */
+bool tcp_usual(struct tcp_endpoint end[2], uint32_t first[2], uint8_t trying[2], unsigned from,
+               const struct segment *s, struct tcp_verdict *v);
+
+/* How long an end waits for an answer to its first SYN, which it was not seen to repeat. */
+uint64_t tcp_syn_wait_ns(const struct tcp_rules *rules, unsigned side, bool answered);
+
+/*
  * One segment from side `from`. When the verdict has TCP_FACT_NEW_SYN nothing was changed: the
  * caller ends this connection with tcp_end() and begins another. Copies are removed before.
  */
@@ -259,6 +271,14 @@ static inline uint32_t tcp_packets(const struct tcp_connection *c, unsigned side
 
 /* Payload octets that side has sent, by sequence number. */
 uint64_t tcp_bytes(const struct tcp_connection *c, unsigned side);
+
+/* The window scale that a SYN offers: at most 14 (RFC 7323 section 2.3), 0 without the option. */
+static inline uint8_t tcp_wscale(const struct segment *s) {
+    enum { MOST = 14 };
+    if (!(s->options & SEGMENT_OPT_WSCALE))
+        return 0;
+    return s->wscale > MOST ? MOST : s->wscale;
+}
 
 /* a before b, modulo 2^32 */
 static inline bool tcp_before(uint32_t a, uint32_t b) {

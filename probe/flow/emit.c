@@ -26,20 +26,15 @@ void emit_identity(const struct flow_tracker *t, const struct flow *f, struct ev
 }
 
 /* The round trip that a step of a handshake has completed. */
-static void note_handshake_step(const struct body *b, unsigned client, struct event_transition *e) {
-    const struct tcp_detail *d = b->tcp.detail;
+static void note_handshake_step(const struct emit_handshake *h, struct event_transition *e) {
     bool answered = e->state[EVENT_SERVER] == TCP_SYN_RECEIVED;
     bool done = e->was[EVENT_SERVER] == TCP_SYN_RECEIVED;
-    bool restored = (b->flow->flags & FLOW_RESTORED) != 0; /* that holds its identity there */
-    e->rtt_ns = answered ? (restored ? 0 : b->handshake_server_ns)
-                : done   ? b->handshake_client_ns
-                         : 0;
-    e->retried = e->rtt_ns != 0 && (d[client].tries > 0 || d[!client].tries > 0);
+    e->rtt_ns = answered ? h->server_ns : done ? h->client_ns : 0;
+    e->retried = e->rtt_ns != 0 && h->retried;
 }
 
-static void send_transition(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned by,
-                            const struct tcp_step *step) {
-    struct flow *f = b->flow;
+void emit_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
+                     const struct tcp_step *step, const struct emit_handshake *handshake) {
     unsigned client = flow_client(f);
     struct event e; /* not zeroed as a whole: a connection's part is ten times as large */
     e.ts_ns = ts_ns;
@@ -57,9 +52,19 @@ static void send_transition(struct flow_tracker *t, struct body *b, uint64_t ts_
     e.transition.inferred = unsure ? TCP_INFERRED_GAP : step->inferred;
     restore_settle(t, f);
     e.transition.by = by == FLOW_NOBODY ? EVENT_NOBODY : by == client ? EVENT_CLIENT : EVENT_SERVER;
-    note_handshake_step(b, client, &e.transition);
+    note_handshake_step(handshake, &e.transition);
     t->counters.transitions++;
     t->sink(t->context, &e);
+}
+
+static void send_transition(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned by,
+                            const struct tcp_step *step) {
+    bool restored = (b->flow->flags & FLOW_RESTORED) != 0; /* that holds its identity there */
+    const struct emit_handshake h = {.server_ns = restored ? 0 : b->handshake_server_ns,
+                                     .client_ns = b->handshake_client_ns,
+                                     .retried =
+                                         b->tcp.detail[0].tries > 0 || b->tcp.detail[1].tries > 0};
+    emit_transition(t, b->flow, ts_ns, by, step, &h);
 }
 
 void emit_step(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned by,

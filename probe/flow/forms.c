@@ -6,7 +6,7 @@
  * piece of work (form_open) and folded after it, where it is plain; the full ones, used in turn,
  * never leave the cache.
  *
- * With SPANWATCH_VERIFY (debug builds) each fold is unfolded again and compared: what is_plain lets
+ * With FLOW_VERIFY (debug builds) each fold is unfolded again and compared: what is_plain lets
  * pass is held octet by octet.
  */
 #include "tracker.h"
@@ -14,15 +14,9 @@
 #include <assert.h>
 #include <string.h>
 
-#ifdef SPANWATCH_VERIFY
-enum { VERIFY = true };
-#else
-enum { VERIFY = false };
-#endif
-
 /* Bodies are compared with the octets between their members. */
 static void blank(struct body *b) {
-    if (VERIFY)
+    if (FLOW_VERIFY)
         memset(b, 0, sizeof *b);
 }
 
@@ -50,21 +44,26 @@ void form_drop(struct flow_tracker *t, struct flow *f) {
 
 enum { FLAGS_OF_SYN = TCP_SEEN | TCP_SYN_SEEN | TCP_TIMED | TCP_PENDING };
 
+static struct tcp_endpoint end_of_syn(const struct flow *f) {
+    const struct flow_syn *syn = &f->syn;
+    return (struct tcp_endpoint){.nxt = syn->isn + 1,
+                                 .timed_end = syn->isn + 1,
+                                 .timed_us = (uint32_t)(f->first_ns / 1000),
+                                 .bare = 1,
+                                 .flags = FLAGS_OF_SYN |
+                                          (syn->bits & FLOW_SYN_SCALED ? TCP_SCALED : 0) |
+                                          (syn->bits & FLOW_SYN_CHECKED ? TCP_CHECKED : 0),
+                                 .state = TCP_SYN_SENT,
+                                 .wscale = syn->scale};
+}
+
 static void unfold_syn(const struct flow *f, struct body *b) {
     const struct flow_syn *syn = &f->syn;
     unsigned from = flow_client(f);
     b->tcp = (struct tcp_connection){0};
     b->zeek = (struct zeek_view){0};
     b->handshake_server_ns = b->handshake_client_ns = 0;
-    b->tcp.end[from] = (struct tcp_endpoint){
-        .nxt = syn->isn + 1,
-        .timed_end = syn->isn + 1,
-        .timed_us = (uint32_t)(f->first_ns / 1000),
-        .bare = 1,
-        .flags = FLAGS_OF_SYN | (syn->bits & FLOW_SYN_SCALED ? TCP_SCALED : 0) |
-                 (syn->bits & FLOW_SYN_CHECKED ? TCP_CHECKED : 0),
-        .state = TCP_SYN_SENT,
-        .wscale = syn->scale};
+    b->tcp.end[from] = end_of_syn(f);
     b->tcp.detail[from].isn = syn->isn;
     b->tcp.detail[from].first = syn->isn + 1;
     b->tcp.detail[from].trying = TCP_TRY_SYN;
@@ -74,7 +73,7 @@ static void unfold_syn(const struct flow *f, struct body *b) {
         b->ttl[side] = side == from ? syn->ttl : 0;
         b->told_packets[side] = side == from && (syn->bits & FLOW_SYN_TOLD) != 0;
     }
-    zeek_take(&b->zeek, (int)from, &(struct zeek_segment){.flags = SEGMENT_SYN, .window = 1});
+    zeek_take_usual(&b->zeek.core, (int)from, SEGMENT_SYN, false);
     b->role_score = ROLE_SYN;
     b->inferred = TCP_PROVEN;
     b->last_cause = TCP_CAUSE_SYN;
@@ -89,6 +88,17 @@ static void fold_syn(const struct body *b, struct flow *f) {
                                .bits = (uint8_t)((me->flags & TCP_SCALED ? FLOW_SYN_SCALED : 0) |
                                                  (me->flags & TCP_CHECKED ? FLOW_SYN_CHECKED : 0) |
                                                  (b->told_packets[from] ? FLOW_SYN_TOLD : 0))};
+}
+
+void form_syn_to_lean(const struct flow *f, struct lean *l) {
+    unsigned from = flow_client(f);
+    *l = (struct lean){.role_score = ROLE_SYN, .inferred = TCP_PROVEN, .last_cause = TCP_CAUSE_SYN};
+    l->end[from] = end_of_syn(f);
+    l->first[from] = f->syn.isn + 1;
+    l->trying[from] = TCP_TRY_SYN;
+    l->told_packets[from] = (f->syn.bits & FLOW_SYN_TOLD) != 0;
+    l->ttl[from] = f->syn.ttl;
+    zeek_take_usual(&l->zeek, (int)from, SEGMENT_SYN, false);
 }
 
 /* ---- FORM_LEAN ---- */
@@ -268,13 +278,11 @@ void form_rest(struct flow_tracker *t, struct flow *f) {
     struct body *b = pool_body(&t->pool, f->body);
     struct flow small = *f;
     struct tcp_rules rules;
-    bool syn = is_syn(f, b);
     rules_of(t, f, &rules);
-    if (!syn || !t->beginning) { /* of a first segment is_syn has asked for all there is */
-        tcp_settle(&b->tcp);
-        if (!is_plain(f, b, &rules))
-            return;
-    }
+    tcp_settle(&b->tcp);
+    if (!is_plain(f, b, &rules))
+        return;
+    bool syn = is_syn(f, b);
     small.flags = rules.tap_loses ? f->flags | FLOW_TAP_LOST : f->flags & ~(uint32_t)FLOW_TAP_LOST;
     if (syn) {
         small.form = FORM_SYN;
@@ -286,7 +294,7 @@ void form_rest(struct flow_tracker *t, struct flow *f) {
             return;
         fold_lean(f, b, pool_lean(&t->pool, small.body));
     }
-    assert(!VERIFY || holds(t, &small, b));
+    assert(!FLOW_VERIFY || holds(t, &small, b));
     slab_give(&t->pool.body, f->body);
     *f = small;
 }

@@ -5,10 +5,7 @@
 
 #include <string.h>
 
-enum {
-    CHECK_MS = 1100, /* just below the first deadline of a handshake */
-    TENTATIVE_S = 60 /* a bare ACK waits so long for a second witness */
-};
+enum { TENTATIVE_S = 60 /* a bare ACK waits so long for a second witness */ };
 
 void flow_forget(struct flow_tracker *t, uint32_t index) {
     struct flow *f = pool_at(&t->pool, index);
@@ -35,42 +32,54 @@ uint64_t flow_due_ns(const struct body *b) {
     return d[0].due_ns < d[1].due_ns ? d[0].due_ns : d[1].due_ns;
 }
 
-/* Earlier than the wheel knows: set it anew. Later: the wheel will find out. */
-static void look_at(struct flow_tracker *t, uint32_t index, uint64_t due_ns) {
+void flow_look_at(struct flow_tracker *t, uint32_t index, uint64_t due_ns) {
     struct flow *f = pool_at(&t->pool, index);
     if (due_ns < f->deadline_ns && wheel_set(&t->wheel, index, due_ns) != 0)
         f->deadline_ns = BASE_NEVER_NS;
 }
 
 /* The deadlines of a handshake and of a close overtake each other, so the first look is taken after
- * CHECK_MS: most short connections are in TIME_WAIT by then, and need only one more. */
+ * FLOW_CHECK_MS: most short connections are in TIME_WAIT by then, and need only one more. */
 void flow_rest(struct flow_tracker *t, uint32_t index, const struct body *b) {
     struct flow *f = b->flow;
-    uint64_t due_ns = flow_due_ns(b), check_ns = t->now_ns + CHECK_MS * BASE_NS_PER_MS;
+    uint64_t due_ns = flow_due_ns(b), check_ns = t->now_ns + FLOW_CHECK_MS * BASE_NS_PER_MS;
     bool young =
-        f->deadline_ns == BASE_NEVER_NS && t->now_ns - f->first_ns < CHECK_MS * BASE_NS_PER_MS;
-    look_at(t, index, young && due_ns > check_ns ? check_ns : due_ns);
+        f->deadline_ns == BASE_NEVER_NS && t->now_ns - f->first_ns < FLOW_CHECK_MS * BASE_NS_PER_MS;
+    flow_look_at(t, index, young && due_ns > check_ns ? check_ns : due_ns);
     if (!tcp_is_closing(&b->tcp))
         form_rest(t, f); /* a close takes some segments more; or the next timer comes by */
 }
 
-void flow_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from) {
-    struct flow *f = b->flow;
+void flow_begin_head(struct flow_tracker *t, struct flow *f, uint64_t ts_ns) {
     uint64_t before_ns = f->first_ns;
     restore_settle(t, f);
-    f->ordinal = before_ns == s->ts_ns && f->serial != 0 ? (uint8_t)(f->ordinal + 1) : 0;
-    f->first_ns = f->last_ns = s->ts_ns;
+    f->ordinal = before_ns == ts_ns && f->serial != 0 ? (uint8_t)(f->ordinal + 1) : 0;
+    f->first_ns = f->last_ns = ts_ns;
     f->serial = ++t->serial;
     f->flags = (f->flags & (FLOW_USED | FLOW_IPV6)) | t->picture.parity;
+}
+
+void flow_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from) {
+    struct flow *f = b->flow;
+    flow_begin_head(t, f, s->ts_ns);
     memset(b, 0, sizeof *b);
     b->flow = f;
     tcp_init(&b->tcp, s->ts_ns);
     roles_begin(t, b, s, from);
 }
 
-/* An entry with the addresses, ports and scope of a key, in the pool and in the table; and its
- * body, full. */
+/* Not in the table, and without a body. */
+static void give_back(struct flow_tracker *t, uint32_t index) {
+    struct flow *f = pool_at(&t->pool, index);
+    if (f->flags & FLOW_IPV6)
+        slab_give(&t->pool.pair, f->addr[0]);
+    f->flags = 0;
+    slab_give(&t->pool.flow, index);
+}
+
 uint32_t flow_enter(struct flow_tracker *t, const struct flow_key *k) {
+    if (t->pool.flow.used >= t->config.max_flows)
+        evict_one(t);
     uint32_t index = slab_take(&t->pool.flow);
     if (index == FLOW_NONE)
         return FLOW_NONE;
@@ -88,27 +97,29 @@ uint32_t flow_enter(struct flow_tracker *t, const struct flow_key *k) {
         memcpy(pool_pair(&t->pool, f), k->v6, sizeof k->v6);
     }
     bool paired = k->family == 4 || (f->flags & FLOW_IPV6);
-    if (paired && form_new(t, index) != NULL && table_insert(&t->table, k->hash, index) == 0)
+    if (paired && table_insert(&t->table, k->hash, index) == 0)
         return index;
-    form_drop(t, f);
-    if (f->flags & FLOW_IPV6)
-        slab_give(&t->pool.pair, f->addr[0]);
-    f->flags = 0;
-    slab_give(&t->pool.flow, index);
+    give_back(t, index);
+    return FLOW_NONE;
+}
+
+uint32_t flow_enter_full(struct flow_tracker *t, const struct flow_key *k) {
+    uint32_t index = flow_enter(t, k);
+    if (index == FLOW_NONE || form_new(t, index) != NULL)
+        return index;
+    table_erase(&t->table, k->hash, index);
+    give_back(t, index);
     return FLOW_NONE;
 }
 
 uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struct segment *s) {
-    if (t->pool.flow.used >= t->config.max_flows)
-        evict_one(t);
-    uint32_t index = flow_enter(t, k);
+    uint32_t index = flow_enter_full(t, k);
     if (index != FLOW_NONE)
         flow_begin(t, form_open(t, index), s, k->from);
     return index;
 }
 
-/* The first step makes the connection known. */
-static void announce(struct flow_tracker *t, struct flow *f) {
+void flow_announce(struct flow_tracker *t, struct flow *f) {
     if (f->flags & FLOW_COUNTED)
         return;
     f->flags |= FLOW_COUNTED;
@@ -135,7 +146,7 @@ void flow_settle(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigne
                  const struct tcp_verdict *v) {
     struct flow *f = b->flow;
     if (v->steps > 0)
-        announce(t, f);
+        flow_announce(t, f);
     for (unsigned i = 0; i < v->steps; i++) {
         note_end(b, &v->step[i], from);
         emit_step(t, b, ts_ns, v->step[i].cause < TCP_CAUSE_ICMP ? from : FLOW_NOBODY, &v->step[i]);

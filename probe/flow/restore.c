@@ -23,7 +23,7 @@ int flow_restore(struct flow_tracker *t, const struct flow_restored *r) {
     assert(t->now_ns != 0); /* the wheel turns from there */
     if (t->pool.flow.used >= t->config.max_flows || table_find(&t->table, &k) != FLOW_NONE)
         return -1;
-    uint32_t index = flow_enter(t, &k);
+    uint32_t index = flow_enter_full(t, &k);
     if (index == FLOW_NONE)
         return -1;
     struct body *b = form_open(t, index);

@@ -41,6 +41,18 @@ void timers_convert(const struct flow_timers *in, struct tcp_timers *out) {
                                .keepalive_probes = small(in->tcp_keepalive_probes)};
 }
 
+static uint64_t least_ns(const struct tcp_timers *t, uint64_t least) {
+    uint64_t shorter = t->fin_timeout_ns < t->time_wait_ns ? t->fin_timeout_ns : t->time_wait_ns;
+    return shorter < least ? shorter : least;
+}
+
+uint64_t timers_least_ns(const struct flow_tracker *t) {
+    uint64_t ns = least_ns(&t->timers, FLOW_CHECK_MS * BASE_NS_PER_MS);
+    for (size_t i = 0; i < t->config.host_count; i++)
+        ns = least_ns(&t->host_timers[i], ns);
+    return ns;
+}
+
 void rules_of_hosts(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules) {
     for (unsigned side = 0; side < 2; side++) {
         struct base_addr a;

@@ -40,6 +40,7 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     }
     for (size_t i = 0; i < config->host_count; i++)
         timers_convert(&config->hosts[i].timers, &t->host_timers[i]);
+    t->check_ns = timers_least_ns(t);
     return t;
 }
 
@@ -81,12 +82,10 @@ static struct zeek_segment view_of(const struct body *b, unsigned from, const st
 }
 
 /* How much of what was sent the tap misses, over the last hundred thousand segments or so. */
-static void note_quality(struct flow_tracker *t, const struct segment *s,
-                         const struct tcp_verdict *v) {
-    bool gap = (v->facts & TCP_FACT_GAP) != 0;
+void flow_note_quality(struct flow_tracker *t, bool payload, bool gap) {
     t->gaps += gap;
     t->counters.gaps += gap;
-    t->counters.laden += s->payload > 0;
+    t->counters.laden += payload;
     if (flow_laden_lately(t) >= QUALITY_SEGMENTS) {
         t->laden_from = t->counters.laden - QUALITY_SEGMENTS / 2;
         t->gaps /= 2;
@@ -159,16 +158,6 @@ static void begin_another(struct flow_tracker *t, struct body *b, const struct s
     replay(t, b, s, from, rules, v);
 }
 
-/* Octets of the client ask, octets of the server reply: the first of them gives a sample. */
-static inline void note_asking(struct flow_tracker *t, struct flow *f,
-                               const struct tcp_endpoint end[2], const struct segment *s,
-                               unsigned from) {
-    if (from == flow_client(f))
-        f->flags |= FLOW_ASKED;
-    else if (f->flags & FLOW_ASKED)
-        signal_reply(t, f, end, s);
-}
-
 /* The short way: in order, nothing changes but the numbers. */
 static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct segment *s,
                           unsigned from) {
@@ -179,10 +168,10 @@ static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct s
     f->last_ns = s->ts_ns;
     if (s->payload > 0) {
         t->counters.laden++;
-        note_asking(t, f, end, s, from);
+        signal_asking(t, f, end, s, from);
     }
     if (!(f->flags & letter)) {
-        zeek_take_plain(form_letters(&t->pool, f), (int)from, s->payload > 0);
+        zeek_take_usual(form_letters(&t->pool, f), (int)from, SEGMENT_ACK, s->payload > 0);
         f->flags |= letter;
     }
     return true;
@@ -194,7 +183,7 @@ static void note_late_asking(struct flow_tracker *t, struct body *b, const struc
     if (v->facts & TCP_FACT_RETRANSMISSION)
         b->flow->flags &= ~(uint32_t)FLOW_ASKED;
     else if (!(v->facts & (TCP_FACT_STRAY | TCP_FACT_OUT_OF_ORDER | TCP_FACT_KEEPALIVE)))
-        note_asking(t, b->flow, b->tcp.end, s, from);
+        signal_asking(t, b->flow, b->tcp.end, s, from);
 }
 
 /* A segment of the connection that the flow holds; when it turns out to begin another, of that. */
@@ -249,7 +238,7 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
     if (!(f->flags & FLOW_COUNTED) && v.steps == 0)
         f->flags |= FLOW_TENTATIVE; /* nothing to tell yet, and perhaps never */
     measure(t, b, from, &v);
-    note_quality(t, s, &v);
+    flow_note_quality(t, s->payload > 0, (v.facts & TCP_FACT_GAP) != 0);
     for (unsigned i = 0; i < v.steps && rules.tap_loses; i++)
         closes_note(t, f, &v.step[i]);
     flow_settle(t, b, s->ts_ns, from, &v);
@@ -273,11 +262,27 @@ static uint32_t find(const struct flow_tracker *t, const struct flow_key *k, uin
     return table_find(&t->table, k);
 }
 
+/* Whose segment it was that is a witness of a leap (clock.c). */
+static void note_witness(struct flow_tracker *t, uint32_t index) {
+    if (t->leap_seen > 0)
+        t->leap_flow[t->leap_seen - 1] = index;
+}
+
+static bool step_short(struct flow_tracker *t, uint32_t index, const struct segment *s,
+                       unsigned from) {
+    if (step_in_order(t, pool_at(&t->pool, index), s, from))
+        return true;
+    if (!usual_step(t, index, s, from))
+        return false;
+    note_witness(t, index);
+    return true;
+}
+
 static void take_segment(struct flow_tracker *t, const struct segment *s, const struct flow_key *k,
                          uint64_t signature, uint32_t guess) {
     uint32_t index = find(t, k, guess);
     t->counters.tcp++;
-    if (index != FLOW_NONE && step_in_order(t, pool_at(&t->pool, index), s, k->from)) {
+    if (index != FLOW_NONE && step_short(t, index, s, k->from)) {
         copies_note(
             t->copies, s,
             signature); /* new octets, or a new acknowledgement: no copy, but one may follow */
@@ -296,17 +301,16 @@ static void take_segment(struct flow_tracker *t, const struct segment *s, const 
                 signal_stray(t, s);
             return;
         }
-        index = flow_make(t, k, s);
-        if (index == FLOW_NONE) {
+        bool usual = usual_is_syn(t, s);
+        index = usual ? usual_begin(t, k, s) : flow_make(t, k, s);
+        if (index == FLOW_NONE)
             t->counters.flows_evicted++; /* no memory for it: as if evicted at once */
-            return;
-        }
-        t->beginning = true;
+        else if (!usual)
+            step(t, index, s, k->from);
+    } else {
+        step(t, index, s, k->from);
     }
-    step(t, index, s, k->from);
-    t->beginning = false;
-    if (t->leap_seen > 0)
-        t->leap_flow[t->leap_seen - 1] = index;
+    note_witness(t, index);
 }
 
 static void take_icmp(struct flow_tracker *t, const struct segment *s, const struct flow_key *k) {

@@ -1,7 +1,7 @@
 /*
  * tracker: the parts of the flow room, private to it.
  *
- *   segments -> [copies] -> [table] find or make a flow -> tcp_segment -> [emit] events
+ *   segments -> [copies] -> [table] find or make a flow -> [usual] or tcp_segment -> [emit] events
  *                              |                               |
  *                      [slab] [forms] entries             [wheel] deadlines -> tcp_timeout ->
  * [emit]
@@ -18,6 +18,13 @@
 #include "zeek.h"
 
 #define FLOW_NONE UINT32_MAX
+
+/* Each short way is held against the long one, each fold against its unfolding. */
+#ifdef SPANWATCH_VERIFY
+enum { FLOW_VERIFY = true };
+#else
+enum { FLOW_VERIFY = false };
+#endif
 
 /* Which connection: the lower endpoint (address, then port) is side 0. */
 struct flow_key {
@@ -198,6 +205,8 @@ struct body *form_view(const struct flow_tracker *t, struct flow *f, struct body
 struct body *form_keep(struct flow_tracker *t, uint32_t index, struct body *view);
 /* The same of told_* alone, which every form holds. */
 void form_told(struct flow_tracker *t, struct flow *f, const struct body *view);
+/* A lone SYN as the body of an open connection, which may follow. */
+void form_syn_to_lean(const struct flow *f, struct lean *l);
 /* Nothing is going on: keep it in a smaller form, if one holds all. */
 void form_rest(struct flow_tracker *t, struct flow *f);
 void form_drop(struct flow_tracker *t, struct flow *f);
@@ -334,6 +343,13 @@ bool closes_are_missed(const struct flow_tracker *t, const struct flow *f, unsig
 
 /* ---- emit.c ---- */
 enum { FLOW_NOBODY = 2 };
+/* Round trips of the handshake, as far as they are known; `retried`: of repeated segments. */
+struct emit_handshake {
+    uint64_t server_ns, client_ns;
+    bool retried;
+};
+void emit_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
+                     const struct tcp_step *step, const struct emit_handshake *handshake);
 /* `by`: the side whose segment it was; FLOW_NOBODY of a timer. */
 void emit_step(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned by,
                const struct tcp_step *step);
@@ -397,8 +413,9 @@ void signal_after(struct flow_tracker *t, struct body *b, unsigned from, const s
 void signal_after_reset(struct flow_tracker *t, struct body *b, unsigned from,
                         const struct segment *s);
 void signal_stray(struct flow_tracker *t, const struct segment *s);
-void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
-                  const struct segment *s);
+/* Octets of the client ask, octets of the server reply: the first of them gives a sample. */
+void signal_asking(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
+                   const struct segment *s, unsigned from);
 void signal_fresh(const struct body *b, struct event_fresh *fresh);
 void signal_fresh_told(struct body *b);
 uint64_t signal_zero_since(const struct body *b, unsigned side, uint64_t now_ns); /* 0: open */
@@ -423,6 +440,7 @@ struct flow_tracker {
                                   (halved now and then) */
     struct signal_budget budget;
     uint64_t now_ns, leap_ns;
+    uint64_t check_ns; /* no timer that a segment sets runs out earlier than this after it */
     uint32_t serial;
     unsigned leap_seen;                 /* witnesses in a row of a leap ahead */
     uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it;
@@ -430,8 +448,7 @@ struct flow_tracker {
     struct picture picture;
     uint32_t unsure; /* flows with FLOW_UNSURE */
     uint32_t evict_seed;
-    bool beginning; /* a flow's first segment is stepped */
-    bool at_end;    /* flow_finish runs the linger */
+    bool at_end; /* flow_finish runs the linger */
 };
 
 static inline void restore_settle(struct flow_tracker *t, struct flow *f) {
@@ -464,6 +481,9 @@ static inline bool flow_tap_loses(const struct flow_tracker *t) {
     return t->gaps >= GAPS_TELL && t->gaps * GAPS_RATIO > flow_laden_lately(t);
 }
 
+/* tracker.c: one segment that is not a copy, for how much of what was sent the tap misses */
+void flow_note_quality(struct flow_tracker *t, bool payload, bool gap);
+
 /* clock.c: the time of a packet by the tracker's clock; timers before it run out. */
 uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns);
 void clock_start(struct flow_tracker *t, uint64_t ts_ns); /* time begins */
@@ -478,6 +498,7 @@ void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side
 
 /* timers.c */
 void timers_convert(const struct flow_timers *in, struct tcp_timers *out);
+uint64_t timers_least_ns(const struct flow_tracker *t); /* for check_ns */
 void rules_of_hosts(const struct flow_tracker *t, const struct flow *f, struct tcp_rules *rules);
 static inline void rules_of(const struct flow_tracker *t, const struct flow *f,
                             struct tcp_rules *rules) {
@@ -486,18 +507,50 @@ static inline void rules_of(const struct flow_tracker *t, const struct flow *f,
         rules_of_hosts(t, f, rules);
 }
 
+/* usual.c: the short way of handshakes and closes */
+/* A first SYN as nearly all are. */
+bool usual_is_syn(const struct flow_tracker *t, const struct segment *s);
+/* The flow that it begins: known, told, FORM_SYN. FLOW_NONE: memory is short. */
+uint32_t usual_begin(struct flow_tracker *t, const struct flow_key *k, const struct segment *s);
+/* The segment that is to come next: taken. False: not such a one, nothing was changed. */
+bool usual_step(struct flow_tracker *t, uint32_t index, const struct segment *s, unsigned from);
+
+/* verify.c: what the long way makes of a segment */
+struct long_way {
+    struct body body; /* settled */
+    struct tcp_verdict v;
+};
+/* Of a first segment; its body before it otherwise is form_view's. */
+void verify_begin(struct flow_tracker *t, struct flow *f, const struct segment *s, unsigned from,
+                  struct long_way *w);
+void verify_step(struct flow_tracker *t, const struct segment *s, unsigned from,
+                 struct long_way *w);
+/* Is it the same that the flow now holds, and v? */
+bool verify_same(const struct flow_tracker *t, struct flow *f, const struct tcp_verdict *v,
+                 const struct long_way *w);
+
 /* evict.c: make room when max_flows is reached */
 void evict_one(struct flow_tracker *t);
 void evict_flow(struct flow_tracker *t, uint32_t index); /* this one, as one that had to go */
 
 /* life.c: begins, deadlines, ends */
 enum { FLOW_TOMBSTONE_S = 5 }; /* a finished connection absorbs what comes late */
-/* An entry for a key, FORM_FULL, with nothing in it yet; FLOW_NONE when memory is short. */
+/* A first look at a connection's timers: just below the first deadline of a handshake or close. */
+enum { FLOW_CHECK_MS = 1100 };
+/* An entry for a key, in the pool and in the table, evicting another where there are max_flows:
+ * without a body, or FORM_FULL with nothing in it yet. FLOW_NONE when memory is short. */
 uint32_t flow_enter(struct flow_tracker *t, const struct flow_key *k);
+uint32_t flow_enter_full(struct flow_tracker *t, const struct flow_key *k);
 /* A new flow for the key of its first segment; FLOW_NONE when memory is short. */
 uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struct segment *s);
 /* Another connection in an entry that held one of the same key. */
 void flow_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from);
+/* The same of the head alone. */
+void flow_begin_head(struct flow_tracker *t, struct flow *f, uint64_t ts_ns);
+/* The first step makes the connection known. */
+void flow_announce(struct flow_tracker *t, struct flow *f);
+/* Earlier than the wheel knows: set it anew. Later: the wheel will find out. */
+void flow_look_at(struct flow_tracker *t, uint32_t index, uint64_t due_ns);
 /* When the flow wants to be looked at next. */
 uint64_t flow_due_ns(const struct body *b);
 /* Work on its body is done: the wheel is told, and the body, if in place, takes its smallest form.

@@ -236,15 +236,18 @@ void zeek_take(struct zeek_view *v, int dir, const struct zeek_segment *s) {
                     &v->faults[!dir].gaps); /* the gap is in what the other side sent */
 }
 
-void zeek_take_plain(struct zeek_core *c, int dir, bool payload) {
-    const struct zeek_segment s = {.flags = SEGMENT_ACK, .window = 1, .payload = payload};
+void zeek_take_usual(struct zeek_core *c, int dir, uint8_t flags, bool payload) {
+    const struct zeek_segment s = {.flags = flags, .window = 1, .payload = payload};
     struct zeek_side *side = &c->side[dir];
-    if (payload) {
+    if (flags & SEGMENT_SYN)
+        add_once(c, dir, flags & SEGMENT_ACK ? SYN_ACK : SYN, SEEN_SYN);
+    else if (flags & SEGMENT_FIN)
+        add_once(c, dir, FIN, SEEN_FIN);
+    else if (payload)
         add_once(c, dir, DATA, SEEN_DATA);
-        side->payload = 1;
-    } else {
+    else
         add_once(c, dir, ACK, SEEN_ACK);
-    }
+    side->payload |= payload;
     advance(side, &c->side[!dir], &s);
 }
 

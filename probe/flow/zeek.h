@@ -73,8 +73,9 @@ static_assert(sizeof(struct zeek_core) == 24 && sizeof(struct zeek_view) <= 48,
  * instructions. */
 void zeek_take(struct zeek_view *v, int dir, const struct zeek_segment *s);
 
-/* The same for a segment with ACK alone, a window, neither late nor behind a gap. */
-void zeek_take_plain(struct zeek_core *c, int dir, bool payload);
+/* The same for a side's first SYN, its first FIN, or a segment with neither; without RST, with a
+ * window, neither late nor behind a gap. (Where a FIN stood is left to the caller: zeek_faults.) */
+void zeek_take_usual(struct zeek_core *c, int dir, uint8_t flags, bool payload);
 
 /* The letters, in upper case what side `originator` sent; '^' before them when the other side was
  * seen first. */

@@ -4,16 +4,11 @@
  */
 #include "machine.h"
 
-/* RFC 7323 section 2.3: 14 at most. */
 static void note_scale(struct machine *m) {
-    const struct segment *s = m->s;
     struct tcp_endpoint *me = &m->c->end[m->from];
     me->flags &= ~(uint32_t)TCP_SCALED;
-    me->wscale = 0;
-    if (s->options & SEGMENT_OPT_WSCALE) {
-        me->flags |= TCP_SCALED;
-        me->wscale = s->wscale > 14 ? 14 : s->wscale;
-    }
+    me->flags |= m->s->options & SEGMENT_OPT_WSCALE ? TCP_SCALED : 0u;
+    me->wscale = tcp_wscale(m->s);
 }
 
 /* Remember where side `from` begins; a SYN takes one sequence number, its payload (RFC 7413) the

@@ -35,7 +35,10 @@ void machine_set(struct machine *m, unsigned side, enum tcp_state next);
  * step. */
 void machine_next_part(struct machine *m);
 
-/* Close the verdict: causes of its steps, by the segment (design 1.3). */
+/* What a segment is the cause of, and the causes of its steps (design 1.3). */
+enum tcp_cause machine_cause(const struct segment *s);
+void machine_causes(struct tcp_verdict *v, enum tcp_cause cause);
+/* Close the verdict: causes, and the timers of what changed. */
 void machine_finish(struct machine *m, enum tcp_cause cause);
 
 /* Segments by kind (segment.c, handshake.c, reset.c). */
@@ -93,6 +96,37 @@ uint64_t machine_first_rto_ns(const struct machine *m, unsigned side);
 
 static inline bool machine_is(const struct tcp_endpoint *e, unsigned flag) {
     return (e->flags & flag) != 0;
+}
+
+/* Time one segment a round trip (RFC 6298 section 3; Karn: none that was repeated). */
+static inline void machine_time_end(struct tcp_endpoint *me, uint32_t end, uint64_t now_ns) {
+    if (machine_is(me, TCP_TIMED))
+        return;
+    me->flags |= TCP_TIMED;
+    me->timed_end = end;
+    me->timed_us = (uint32_t)(now_ns / 1000);
+}
+
+/* The acknowledgement `ack` of side `acker` may be that of the timed segment of the other side:
+ * smooth (RFC 6298 section 2). */
+static inline bool machine_sample_end(struct tcp_endpoint end[2], unsigned acker, uint32_t ack,
+                                      uint64_t now_ns) {
+    struct tcp_endpoint *timed = &end[!acker];
+    if (!machine_is(timed, TCP_TIMED) || tcp_before(ack, timed->timed_end))
+        return false;
+    uint32_t *rtt_us = &end[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
+    timed->flags &= ~(uint32_t)TCP_TIMED;
+    if (sample == 0)
+        sample = 1;
+    *rtt_us = *rtt_us == 0 ? sample : *rtt_us - *rtt_us / 8 + sample / 8;
+    return true;
+}
+
+static inline bool machine_is_beyond(const struct tcp_endpoint end[2], unsigned side,
+                                     uint32_t seq) {
+    uint32_t ahead = seq - end[side].acked;
+    return ahead > end[side].window && /* unscaled: enough, nearly always */
+           tcp_before(machine_edge(end, side), seq);
 }
 
 #endif

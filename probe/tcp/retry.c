@@ -149,15 +149,20 @@ static uint64_t doubling_ns(unsigned retries, uint64_t max_ns) {
 /* Without a repetition the settings alone tell: 131 s, of which the first intervals are equal
  * (tcp_syn_linear_timeouts). Where the tap misses packets an answer was missed, rather than three
  * repetitions in a row. */
-static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
+uint64_t tcp_syn_wait_ns(const struct tcp_rules *rules, unsigned side, bool answered) {
     enum { MISSED_RETRIES = 2 };
+    const struct tcp_timers *t = rules->timers[side];
+    if (rules->tap_loses && !answered)
+        return with_slack(doubling_ns(MISSED_RETRIES, t->rto_max_ns));
+    return t->syn_linear * ms(FIRST_RTO_MS) + doubling_ns(t->syn_retries, t->rto_max_ns);
+}
+
+static uint64_t syn_due_ns(const struct machine *m, unsigned side) {
     const struct tcp_detail *d = &m->c->detail[side];
     const struct tcp_timers *t = m->rules->timers[side];
-    if (d->tries == 0 && m->rules->tap_loses && !machine_is(&m->c->end[!side], TCP_SEEN))
-        return d->tried_ns + with_slack(doubling_ns(MISSED_RETRIES, t->rto_max_ns));
     if (d->tries == 0)
-        return d->tried_ns + t->syn_linear * ms(FIRST_RTO_MS) +
-               doubling_ns(t->syn_retries, t->rto_max_ns);
+        return d->tried_ns +
+               tcp_syn_wait_ns(m->rules, side, machine_is(&m->c->end[!side], TCP_SEEN));
     return d->tried_ns +
            at_least(next_interval_ns(m, side, t->syn_linear), with_slack(ms(FIRST_RTO_MS)));
 }

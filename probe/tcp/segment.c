@@ -30,42 +30,13 @@ static void advance(struct machine *m, uint32_t end) {
     me->nxt = end;
 }
 
-/* Time one segment a round trip (RFC 6298 section 3; Karn: none that was repeated). */
-static void time_segment(struct tcp_endpoint *me, uint32_t end, uint64_t now_ns) {
-    if (machine_is(me, TCP_TIMED))
-        return;
-    me->flags |= TCP_TIMED;
-    me->timed_end = end;
-    me->timed_us = (uint32_t)(now_ns / 1000);
-}
-
-/* The acknowledgement `ack` of side `acker` may be that of the timed segment of the other side:
- * smooth (RFC 6298 section 2). */
-static bool sample_rtt(struct tcp_endpoint end[2], unsigned acker, uint32_t ack, uint64_t now_ns) {
-    struct tcp_endpoint *timed = &end[!acker];
-    if (!machine_is(timed, TCP_TIMED) || tcp_before(ack, timed->timed_end))
-        return false;
-    uint32_t *rtt_us = &end[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
-    timed->flags &= ~(uint32_t)TCP_TIMED;
-    if (sample == 0)
-        sample = 1;
-    *rtt_us = *rtt_us == 0 ? sample : *rtt_us - *rtt_us / 8 + sample / 8;
-    return true;
-}
-
 void machine_time(struct machine *m, uint32_t end) {
-    time_segment(&m->c->end[m->from], end, m->now_ns);
+    machine_time_end(&m->c->end[m->from], end, m->now_ns);
 }
 
 void machine_sample(struct machine *m) {
-    if (sample_rtt(m->c->end, m->from, m->s->ack, m->now_ns))
+    if (machine_sample_end(m->c->end, m->from, m->s->ack, m->now_ns))
         m->v->facts |= TCP_FACT_RTT_SAMPLE;
-}
-
-static bool is_beyond(const struct tcp_endpoint end[2], unsigned side, uint32_t seq) {
-    uint32_t ahead = seq - end[side].acked;
-    return ahead > end[side].window && /* unscaled: enough, nearly always */
-           tcp_before(machine_edge(end, side), seq);
 }
 
 bool tcp_in_order(struct tcp_endpoint end[2], unsigned from, const struct segment *s) {
@@ -84,7 +55,7 @@ bool tcp_in_order(struct tcp_endpoint end[2], unsigned from, const struct segmen
         s->payload > 0 || s->ack != me->acked; /* neither: a window update, a duplicate, a copy */
     uint16_t *count = s->payload > 0 ? &me->laden : &me->bare;
     if (s->seq != me->nxt || next < s->seq || !news || tcp_before(s->ack, me->acked) ||
-        tcp_before(peer->nxt, s->ack) || is_beyond(end, !from, s->seq) || s->window == 0 ||
+        tcp_before(peer->nxt, s->ack) || machine_is_beyond(end, !from, s->seq) || s->window == 0 ||
         me->window == 0 || *count == UINT16_MAX)
         return false;
     ++*count;
@@ -93,8 +64,8 @@ bool tcp_in_order(struct tcp_endpoint end[2], unsigned from, const struct segmen
     me->acked = s->ack;
     me->window = s->window;
     if (s->payload > 0)
-        time_segment(me, next, s->ts_ns);
-    sample_rtt(end, from, s->ack, s->ts_ns);
+        machine_time_end(me, next, s->ts_ns);
+    machine_sample_end(end, from, s->ack, s->ts_ns);
     return true;
 }
 
@@ -331,7 +302,7 @@ static bool bad_checksum(struct machine *m) {
     return m->s->checksum_state == SEGMENT_CHECKSUM_BAD && machine_is(me, TCP_CHECKED);
 }
 
-static enum tcp_cause cause_of(const struct segment *s) {
+enum tcp_cause machine_cause(const struct segment *s) {
     if (s->flags & SEGMENT_RST)
         return TCP_CAUSE_RST;
     if (s->flags & SEGMENT_FIN)
@@ -368,6 +339,6 @@ void tcp_segment(struct tcp_connection *c, unsigned from, const struct segment *
         machine_syn(&m);
     else
         machine_ordinary(&m);
-    machine_finish(&m, cause_of(s));
+    machine_finish(&m, machine_cause(s));
     note_pending(c);
 }

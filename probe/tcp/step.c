@@ -100,14 +100,17 @@ bool machine_crossing(const struct machine *m, unsigned side, uint64_t then_ns) 
     return tcp_crossing(m->c, side, m->now_ns, then_ns);
 }
 
-void machine_finish(struct machine *m, enum tcp_cause cause) {
-    struct tcp_verdict *v = m->v;
+void machine_causes(struct tcp_verdict *v, enum tcp_cause cause) {
     for (unsigned i = 0; i < v->steps; i++)
         v->step[i].cause = (uint8_t)cause;
     /* A segment that takes one side through two states: its ACK, then its FIN (design 1.3). */
     if (v->steps > 1 && cause == TCP_CAUSE_FIN)
         for (unsigned i = 0; i + 1 < v->steps; i++)
             v->step[i].cause = TCP_CAUSE_ACK;
+}
+
+void machine_finish(struct machine *m, enum tcp_cause cause) {
+    machine_causes(m->v, cause);
     for (unsigned side = 0; side < 2; side++)
         if ((m->rearm & (1u << side)) || m->c->end[side].state == TCP_TIME_WAIT ||
             m->c->end[side].state == TCP_CLOSE_WAIT)
@@ -116,14 +119,6 @@ void machine_finish(struct machine *m, enum tcp_cause cause) {
          side++) /* what is known now may say that it should have run out before */
         if (m->c->detail[side].due_ns < m->now_ns)
             m->c->detail[side].due_ns = m->now_ns;
-}
-
-void tcp_init(struct tcp_connection *c, uint64_t now_ns) {
-    *c = (struct tcp_connection){0};
-    for (unsigned side = 0; side < 2; side++) {
-        c->detail[side].since_ns = now_ns;
-        c->detail[side].due_ns = BASE_NEVER_NS;
-    }
 }
 
 /* What an endpoint in a state awaits an answer to. */
@@ -139,6 +134,14 @@ static enum tcp_try try_of(enum tcp_state state) {
         return TCP_TRY_FIN;
     default:
         return TCP_TRY_NONE;
+    }
+}
+
+void tcp_init(struct tcp_connection *c, uint64_t now_ns) {
+    *c = (struct tcp_connection){0};
+    for (unsigned side = 0; side < 2; side++) {
+        c->detail[side].since_ns = now_ns;
+        c->detail[side].due_ns = BASE_NEVER_NS;
     }
 }
 
@@ -216,8 +219,10 @@ void tcp_settle(struct tcp_connection *c) {
             d->ahead = 0;
         if (!machine_is(&c->end[side], TCP_HOLE))
             d->contiguous = d->hole_end = 0;
-        /* fin_again asks for the later of the two times. */
-        if (machine_is(&c->end[side], TCP_FIN_SENT) && tcp_before(d->fin_acked_us, since_us))
+        /* fin_again asks for the later of the two times, once the FIN is acknowledged. */
+        bool awaited = try_of(c->end[side].state) == TCP_TRY_FIN;
+        if (machine_is(&c->end[side], TCP_FIN_SENT) &&
+            (awaited || tcp_before(d->fin_acked_us, since_us)))
             d->fin_acked_us = since_us;
     }
 }

@@ -89,6 +89,7 @@ static void an_open_connection_is_lean(void **state) {
     assert_int_equal(form_now(&x), FORM_LEAN);
     close_both(&x);
     assert_int_equal(form_now(&x), FORM_LEAN); /* TIME_WAIT */
+    assert_int_equal(x.tracker->pool.body.top, 0); /* none was ever unfolded */
     flow_advance(x.tracker, SEGMENTS_EPOCH_NS + 70 * BASE_NS_PER_S);
     assert_int_equal(x.tracker->pool.flow.used, 0);
     assert_int_equal(x.tracker->pool.lean.used, 0);

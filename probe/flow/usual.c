@@ -1,0 +1,173 @@
+/*
+ * usual: the short way of handshakes and closes (tcp_usual) through the tracker. From the first SYN
+ * to TIME_WAIT nearly all connections keep one of the two small forms, and are never unfolded.
+ *
+ * Deadlines are not worked out here: the wheel looks at the flow before any can come (check_ns),
+ * and finds out. Where the tap loses packets deadlines depend on that too: the long way, then.
+ * verify.c holds the two ways together.
+ */
+#include "tracker.h"
+
+#include <assert.h>
+
+bool usual_is_syn(const struct flow_tracker *t, const struct segment *s) {
+    enum { CONTROL = SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST | SEGMENT_ACK };
+    return (s->flags & CONTROL) == SEGMENT_SYN && s->payload == 0 && s->window != 0 &&
+           !flow_tap_loses(t);
+}
+
+/* What a SYN does, by the tables, whoever sends it. */
+static struct tcp_verdict verdict_of_syn(unsigned from) {
+    struct tcp_verdict v = {.steps = 1};
+    v.step[0] = (struct tcp_step){.cause = TCP_CAUSE_SYN, .inferred = TCP_PROVEN};
+    v.step[0].was[0] = v.step[0].was[1] = v.step[0].state[!from] = TCP_CLOSED;
+    v.step[0].state[from] = tcp_sends[TCP_EVENT_SYN][TCP_CLOSED].next;
+    return v;
+}
+
+static void note_syn(struct flow *f, const struct segment *s) {
+    bool scaled = (s->options & SEGMENT_OPT_WSCALE) != 0;
+    bool checked = s->checksum_state == SEGMENT_CHECKSUM_GOOD;
+    f->form = FORM_SYN;
+    f->syn = (struct flow_syn){
+        .isn = s->seq,
+        .ttl = s->ttl,
+        .scale = tcp_wscale(s),
+        .bits = (uint8_t)((scaled ? FLOW_SYN_SCALED : 0) | (checked ? FLOW_SYN_CHECKED : 0))};
+}
+
+uint32_t usual_begin(struct flow_tracker *t, const struct flow_key *k, const struct segment *s) {
+    static const struct emit_handshake none;
+    const struct tcp_verdict v = verdict_of_syn(k->from);
+    struct tcp_rules rules;
+    struct long_way expected;
+    uint32_t index = flow_enter(t, k);
+    if (index == FLOW_NONE)
+        return FLOW_NONE;
+    struct flow *f = pool_at(&t->pool, index);
+    flow_begin_head(t, f, s->ts_ns);
+    f->flags |= k->from == 1 ? FLOW_CLIENT_1 : 0;
+    note_syn(f, s);
+    if (FLOW_VERIFY) {
+        verify_begin(t, f, s, k->from, &expected);
+        verify_step(t, s, k->from, &expected);
+        assert(verify_same(t, f, &v, &expected));
+    }
+    flow_announce(t, f);
+    emit_transition(t, f, s->ts_ns, k->from, &v.step[0], &none);
+    rules_of(t, f, &rules);
+    uint64_t wait_ns = tcp_syn_wait_ns(&rules, k->from, false);
+    flow_look_at(t, index, s->ts_ns + (wait_ns < t->check_ns ? wait_ns : t->check_ns));
+    return index;
+}
+
+/* Will the form hold the times, whatever moves? Those of an end that is not open count back from
+ * the last segment, those of an open one from the first. */
+static bool fits(const struct flow *f, const struct lean *l, uint64_t now_ns) {
+    uint64_t gone_ns = now_ns - flow_last_ns(f), age_ns = now_ns - f->first_ns;
+    for (unsigned side = 0; side < 2; side++) {
+        unsigned state = l->end[side].state;
+        bool opening = state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED;
+        if ((opening && age_ns > UINT32_MAX) ||
+            (state != TCP_ESTABLISHED && l->since_ns[side] + gone_ns > UINT32_MAX))
+            return false;
+    }
+    return true;
+}
+
+/* The round trip that the segment completes: it answers what the other end, in the state before,
+ * waits for. */
+static void note_handshake(const struct flow *f, struct lean *l, const struct segment *s,
+                           unsigned from, const struct tcp_step *step) {
+    uint32_t took_ns = (uint32_t)(s->ts_ns - flow_last_ns(f)) + l->since_ns[!from];
+    if (step->was[!from] == TCP_SYN_SENT)
+        l->handshake_ns[0] = took_ns;
+    else if (step->was[!from] == TCP_SYN_RECEIVED)
+        l->handshake_ns[1] = took_ns;
+}
+
+/* When each end entered the state that it has now. */
+static void note_since(const struct flow *f, struct lean *l, const struct segment *s,
+                       const struct tcp_verdict *v) {
+    for (unsigned side = 0; side < 2; side++) {
+        bool open = l->end[side].state == TCP_ESTABLISHED, moved = false;
+        for (unsigned i = 0; i < v->steps; i++)
+            moved |= v->step[i].was[side] != v->step[i].state[side];
+        if (moved)
+            l->since_ns[side] = open ? (uint32_t)(s->ts_ns - f->first_ns) : 0;
+        else if (!open)
+            l->since_ns[side] += (uint32_t)(s->ts_ns - flow_last_ns(f));
+    }
+}
+
+/* All but what is told of it. False: nothing was changed. */
+static bool take(const struct flow *f, struct lean *l, const struct segment *s, unsigned from,
+                 struct tcp_verdict *v) {
+    if (!fits(f, l, s->ts_ns) || !tcp_usual(l->end, l->first, l->trying, from, s, v))
+        return false;
+    if (v->steps > 0) {
+        note_handshake(f, l, s, from, &v->step[0]);
+        l->last_cause = v->step[v->steps - 1].cause;
+    }
+    note_since(f, l, s, v);
+    zeek_take_usual(&l->zeek, (int)from, s->flags, s->payload > 0);
+    if (l->ttl[from] == 0)
+        l->ttl[from] = s->ttl;
+    return true;
+}
+
+/* The body of a flow in FORM_LEAN; or, where a lone SYN may be answered, the one that follows it.
+ * (An open end that waits for more has its SYN as the first segment: tried_ns in tcp/step.c.) */
+static struct lean *lean_for(struct flow_tracker *t, const struct flow *f, const struct segment *s,
+                             unsigned from, uint32_t *place) {
+    bool syn_ack = (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == (SEGMENT_SYN | SEGMENT_ACK);
+    *place = f->body;
+    if (f->form == FORM_LEAN)
+        return syn_ack ? NULL : pool_lean(&t->pool, f->body);
+    if (!syn_ack || from == flow_client(f) || (*place = slab_take(&t->pool.lean)) == FLOW_NONE)
+        return NULL;
+    struct lean *l = pool_lean(&t->pool, *place);
+    form_syn_to_lean(f, l);
+    return l;
+}
+
+static void tell(struct flow_tracker *t, struct flow *f, const struct lean *l,
+                 const struct segment *s, unsigned from, const struct tcp_verdict *v) {
+    const struct emit_handshake h = {.server_ns = l->handshake_ns[0],
+                                     .client_ns = l->handshake_ns[1]};
+    if (s->payload > 0)
+        signal_asking(t, f, l->end, s, from);
+    flow_note_quality(t, s->payload > 0, false);
+    for (unsigned i = 0; i < v->steps; i++)
+        emit_transition(t, f, s->ts_ns, from, &v->step[i], &h);
+}
+
+bool usual_step(struct flow_tracker *t, uint32_t index, const struct segment *s, unsigned from) {
+    struct flow *f = pool_at(&t->pool, index);
+    struct long_way expected;
+    struct tcp_verdict v;
+    uint32_t place;
+    if (f->form == FORM_FULL || (f->flags & FLOW_TAP_LOST) || flow_tap_loses(t))
+        return false;
+    picture_before_change(t, f);
+    struct lean *l = lean_for(t, f, s, from, &place);
+    if (l == NULL)
+        return false;
+    if (FLOW_VERIFY) {
+        form_view(t, f, &expected.body);
+        verify_step(t, s, from, &expected);
+    }
+    if (!take(f, l, s, from, &v)) {
+        if (f->form == FORM_SYN)
+            slab_give(&t->pool.lean, place);
+        return false;
+    }
+    f->form = FORM_LEAN;
+    f->body = place;
+    f->last_ns = s->ts_ns;
+    assert(!FLOW_VERIFY || verify_same(t, f, &v, &expected));
+    tell(t, f, l, s, from, &v);
+    if (l->end[0].state != TCP_ESTABLISHED || l->end[1].state != TCP_ESTABLISHED)
+        flow_look_at(t, index, s->ts_ns + t->check_ns);
+    return true;
+}
