@@ -63,7 +63,7 @@ static void tell_gaps(struct read_job *job, const struct record_stats *s) {
         tell_gap(job, &gap);
 }
 
-/* Does anything come of the records? The linger gives nothing else. */
+/* Does anything come of the records? The end of a capture gives nothing else. */
 static bool is_heard(const struct read_job *job) {
     return job->lines != NULL || job->report != NULL || job->store != NULL;
 }
@@ -93,9 +93,9 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
                                                           .interface_drops = s->interface_drops});
     tell_gaps(job, s);
     s->gaps = job->gaps;
-    if (s->packets == 0)
+    if (s->packets == 0 || !is_heard(job))
         return 0;
-    flow_finish(p->path.tracker, is_heard(job) ? job->options->linger_ns : 0);
+    flow_finish(p->path.tracker, job->options->linger_ns);
     read_pipe_stats(
         p, &at_end); /* what is open is judged at the last packet; the linger's records count */
     s->transitions = at_end.transitions;

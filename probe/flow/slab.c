@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE = 64, FIRST_CHUNKS = 64 };
+enum { FIRST_CHUNKS = 64 };
 
 /* Room for one more chunk pointer; doubling an array of pointers only (8 octets for some thousand
  * entries). */
@@ -24,15 +24,24 @@ static int grow_list(struct slab *s) {
     return 0;
 }
 
-/* A chunk is zero at first, by calloc, which leaves it to the kernel page by page; in front of its
- * first line stands what is to be freed. */
+static size_t chunk_octets(const struct slab *s) {
+    return SLAB_CHUNK * s->octets;
+}
+
+/* The first chunk by itself, so that few flows take little; then as many as a huge page holds. */
 static int add_chunk(struct slab *s) {
-    char *raw;
-    if (grow_list(s) != 0 || (raw = calloc(1, SLAB_CHUNK * s->octets + 2 * LINE)) == NULL)
+    if (grow_list(s) != 0)
         return -1;
-    char *first = raw + LINE + (LINE - (uintptr_t)raw % LINE) % LINE;
-    memcpy(first - sizeof raw, &raw, sizeof raw);
-    s->chunk[s->chunks++] = first;
+    if (s->spares == 0) {
+        size_t most = PAGES_HUGE / chunk_octets(s), n = s->chunks == 0 || most == 0 ? 1 : most;
+        s->spare = pages_take(n * chunk_octets(s));
+        if (s->spare == NULL)
+            return -1;
+        s->spares = (uint32_t)n;
+    }
+    s->chunk[s->chunks++] = s->spare;
+    s->spare += chunk_octets(s);
+    s->spares--;
     return 0;
 }
 
@@ -56,11 +65,10 @@ void slab_give(struct slab *s, uint32_t index) {
 }
 
 void slab_free(struct slab *s) {
-    for (uint32_t i = 0; i < s->chunks; i++) {
-        void *raw;
-        memcpy(&raw, s->chunk[i] - sizeof raw, sizeof raw);
-        free(raw);
-    }
+    for (uint32_t i = 0; i < s->chunks; i++)
+        pages_give(s->chunk[i], chunk_octets(s));
+    if (s->spares > 0)
+        pages_give(s->spare, s->spares * chunk_octets(s));
     free(s->chunk);
 }
 

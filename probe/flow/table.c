@@ -9,8 +9,6 @@
  */
 #include "tracker.h"
 
-#include <stdlib.h>
-
 enum {
     FIRST_SLOTS = 4096,
     MOVE_SLOTS = 16, /* a growing table is done long before it is full again: 2 would do */
@@ -20,15 +18,23 @@ enum {
 
 #define SLOT_GONE UINT32_MAX
 
+static struct table_slot *slots_take(uint32_t mask) {
+    return pages_take((mask + (size_t)1) * sizeof(struct table_slot));
+}
+
+static void slots_give(struct table_slot *slot, uint32_t mask) {
+    pages_give(slot, (mask + (size_t)1) * sizeof *slot);
+}
+
 int table_init(struct table *t, const struct pool *pool) {
     *t = (struct table){.mask = FIRST_SLOTS - 1, .pool = pool};
-    t->slot = calloc(FIRST_SLOTS, sizeof *t->slot);
+    t->slot = slots_take(t->mask);
     return t->slot ? 0 : -1;
 }
 
 void table_fini(struct table *t) {
-    free(t->slot);
-    free(t->old);
+    slots_give(t->slot, t->mask);
+    slots_give(t->old, t->old_mask);
 }
 
 static uint32_t find_in(const struct table *t, const struct table_slot *slot, uint32_t mask,
@@ -69,7 +75,7 @@ static void move_some(struct table *t) {
             s->index = SLOT_GONE;
         }
         if (t->moved++ == t->old_mask) {
-            free(t->old);
+            slots_give(t->old, t->old_mask);
             t->old = NULL;
         }
     }
@@ -79,7 +85,7 @@ static int grow(struct table *t) {
     uint32_t mask = t->mask * 2 + 1;
     if (mask == UINT32_MAX)
         return -1;
-    struct table_slot *slot = calloc((size_t)mask + 1, sizeof *slot);
+    struct table_slot *slot = slots_take(mask);
     if (slot == NULL)
         return -1;
     t->old = t->slot;

@@ -149,12 +149,19 @@ static inline uint64_t flow_fold(uint64_t a, uint64_t b) {
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
+/* ---- pages.c: large blocks ---- */
+enum { PAGES_HUGE = 2 << 20 };
+void *pages_take(size_t octets); /* a multiple of 4096; zero. NULL when memory is short */
+void pages_give(void *at, size_t octets);
+
 /* ---- slab.c: entries of one size by index, in chunks that never move ---- */
 enum { SLAB_CHUNK = 4096 };
 struct slab {
     char **chunk;
     size_t octets; /* of an entry: at least 4, aligned as its power of two up to 64 */
     uint32_t chunks, chunk_room;
+    char *spare; /* chunks that came with another one in a huge page */
+    uint32_t spares;
     uint32_t used, top; /* entries given out; first never used */
     uint32_t free_head; /* list of freed ones, through their first four octets */
 };
@@ -165,7 +172,7 @@ static inline void *slab_at(const struct slab *s, uint32_t index) {
     return s->chunk[index / SLAB_CHUNK] + (size_t)(index % SLAB_CHUNK) * s->octets;
 }
 static inline uint64_t slab_memory(const struct slab *s) {
-    return (uint64_t)s->chunks * SLAB_CHUNK * s->octets;
+    return (uint64_t)(s->chunks + s->spares) * SLAB_CHUNK * s->octets;
 }
 
 /* Pairs of IPv6 addresses, beside the flows so that IPv4 flows need not carry their size. */

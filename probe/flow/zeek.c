@@ -239,6 +239,8 @@ void zeek_take(struct zeek_view *v, int dir, const struct zeek_segment *s) {
 void zeek_take_usual(struct zeek_core *c, int dir, uint8_t flags, bool payload) {
     const struct zeek_segment s = {.flags = flags, .window = 1, .payload = payload};
     struct zeek_side *side = &c->side[dir];
+    if (is_usual(side, &s))
+        return;
     if (flags & SEGMENT_SYN)
         add_once(c, dir, flags & SEGMENT_ACK ? SYN_ACK : SYN, SEEN_SYN);
     else if (flags & SEGMENT_FIN)
