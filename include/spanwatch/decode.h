@@ -66,11 +66,12 @@ enum decode_verdict {
     DECODE_ICMP, /* an ICMP or ICMPv6 error that quotes a TCP segment: src, dst, ports, seq, family,
                     scope, icmp_type and icmp_code are filled, of the QUOTED segment (so src is the
                     end that is told) */
-    DECODE_NOT_TCP,     /* something else, whole as far as it was looked at */
-    DECODE_FRAGMENT,    /* an IP fragment whose datagram still lacks others, or a copy of one */
-    DECODE_TRUNCATED,   /* cut by the snaplen before all needed was read */
-    DECODE_MALFORMED,   /* contradicts its own protocol */
-    DECODE_UNKNOWN_LINK /* a link type that is not decoded */
+    DECODE_NOT_TCP,      /* something else, whole as far as it was looked at */
+    DECODE_FRAGMENT,     /* an IP fragment whose datagram still lacks others, or a copy of one */
+    DECODE_TRUNCATED,    /* cut by the snaplen before all needed was read */
+    DECODE_MALFORMED,    /* contradicts its own protocol */
+    DECODE_UNKNOWN_LINK, /* a link type that is not decoded */
+    DECODE_VERDICTS
 };
 
 /*

@@ -75,37 +75,14 @@ int cli_pipe_start(struct cli_pipe *p, const struct cli_config *config,
     return 0;
 }
 
-static void count_verdict(struct cli_pipe *p, enum decode_verdict verdict, uint16_t link) {
-    switch (verdict) {
-    case DECODE_TCP:
-        p->stats.tcp++;
-        break;
-    case DECODE_FRAGMENT:
-        p->stats.fragments++;
-        break;
-    case DECODE_TRUNCATED:
-        p->stats.truncated++;
-        break;
-    case DECODE_MALFORMED:
-        p->stats.malformed++;
-        break;
-    case DECODE_UNKNOWN_LINK:
-        if (p->unknown_links++ == 0)
-            p->unknown_link = link;
-        p->stats.not_tcp++;
-        break;
-    default:
-        p->stats.not_tcp++;
-    }
-}
-
-static void take_packet(struct cli_pipe *p, const struct packet *packet, size_t n) {
+/* Decode a packet into the next place of the batch. */
+static inline void take_packet(struct cli_pipe *p, const struct packet *packet, size_t n) {
     enum decode_verdict verdict = decode_packet(p->decoder, packet, &p->segment[n]);
-    if (p->stats.packets++ == 0)
-        p->first_ns = packet->ts_ns;
-    p->stats.bytes += packet->length;
     p->verdict[n] = (uint8_t)verdict;
-    count_verdict(p, verdict, packet->link);
+    p->verdicts[verdict]++;
+    p->stats.bytes += packet->length;
+    if (verdict == DECODE_UNKNOWN_LINK && p->verdicts[verdict] == 1)
+        p->unknown_link = packet->link;
 }
 
 size_t cli_pipe_decode(struct cli_pipe *p, const struct packet *batch, size_t n) {
@@ -113,6 +90,9 @@ size_t cli_pipe_decode(struct cli_pipe *p, const struct packet *batch, size_t n)
     for (size_t i = 0; i < n; i++)
         if (p->filter == NULL || cli_filter_match(p->filter, &batch[i]))
             take_packet(p, &batch[i], taken++);
+    if (taken > 0 && p->stats.packets == 0)
+        p->first_ns = p->segment[0].ts_ns;
+    p->stats.packets += taken;
     p->left_out += n - taken;
     return taken;
 }
@@ -125,7 +105,13 @@ void cli_pipe_take(struct cli_pipe *p, const struct packet *batch, size_t n) {
 
 void cli_pipe_stats(const struct cli_pipe *p, struct record_stats *s) {
     const struct flow_counters *c = flow_counters(p->tracker);
+    const uint64_t *verdicts = p->verdicts;
     *s = p->stats;
+    s->tcp = verdicts[DECODE_TCP];
+    s->fragments = verdicts[DECODE_FRAGMENT];
+    s->truncated = verdicts[DECODE_TRUNCATED];
+    s->malformed = verdicts[DECODE_MALFORMED];
+    s->not_tcp = verdicts[DECODE_ICMP] + verdicts[DECODE_NOT_TCP] + verdicts[DECODE_UNKNOWN_LINK];
     s->duplicates = c->duplicates;
     s->reordered = c->reordered;
     s->time_jumps = c->time_jumps;

@@ -20,10 +20,10 @@ struct cli_pipe {
     uint64_t left_out; /* packets that it does not match */
     const struct service_table
         *services;             /* borrowed; its owner may change it between two batches */
-    struct record_stats stats; /* what is counted before the tracker */
-    uint64_t first_ns;         /* of the first packet; 0 before it */
-    uint64_t unknown_links;    /* packets of a link type that is not decoded */
-    uint16_t unknown_link;     /* the first such type */
+    struct record_stats stats; /* of it: packets and octets */
+    uint64_t verdicts[DECODE_VERDICTS];
+    uint64_t first_ns;     /* of the first packet; 0 before it */
+    uint16_t unknown_link; /* the first type of DECODE_UNKNOWN_LINK */
     struct segment segment[CAPTURE_BATCH];
     uint8_t verdict[CAPTURE_BATCH];
 };

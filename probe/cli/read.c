@@ -188,10 +188,10 @@ static bool tell_faults(const struct read_pipe *p) {
         base_warn("--filter: none of %llu packets matches; those with a VLAN tag need \"vlan and "
                   "...\"",
                   (unsigned long long)p->path.left_out);
-    if (p->path.unknown_links > 0)
+    if (p->path.verdicts[DECODE_UNKNOWN_LINK] > 0)
         base_warn(
             "%llu packets were not looked into: the first is of link type %u, which is not decoded",
-            (unsigned long long)p->path.unknown_links, p->path.unknown_link);
+            (unsigned long long)p->path.verdicts[DECODE_UNKNOWN_LINK], p->path.unknown_link);
     return faults > 0 || unfiltered > 0;
 }
 

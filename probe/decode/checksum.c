@@ -2,7 +2,7 @@
  * The TCP checksum over pseudo header and segment (RFC 9293 section 3.1, RFC 8200 section 8.1, RFC
  * 1071).
  *
- * Input: a walk at the TCP header of a segment that was captured whole. Output: good, bad, or
+ * Input: a segment that was captured whole, and the IP header's addresses. Output: good, bad, or
  * unfinished. Sums are taken in the machine's order of octets: the ones' complement sum does not
  * mind, its result only needs swapping.
  */
@@ -28,10 +28,9 @@ static uint16_t fold(uint64_t sum) {
     return (uint16_t)sum;
 }
 
-static uint64_t sum_pseudo_header(const struct walk *w) {
-    uint32_t octets = w->ip.family == 4 ? 4 : 16;
-    return sum_octets(w->ip.src, octets) + sum_octets(w->ip.dst, octets) + htobe32(w->wire) +
-           htobe32(IP_TCP);
+static uint64_t sum_pseudo_header(const struct ip *ip, uint32_t n) {
+    uint32_t octets = ip->family == 4 ? 4 : 16;
+    return sum_octets(ip->src, octets) + sum_octets(ip->dst, octets) + htobe32(n) + htobe32(IP_TCP);
 }
 
 /*
@@ -39,11 +38,11 @@ static uint64_t sum_pseudo_header(const struct walk *w) {
  * complemented, for the card to add the segment to (Linux: CHECKSUM_PARTIAL); so it stands in
  * captures made on that host, or between its guests.
  */
-enum segment_checksum decode_checksum(const struct walk *w) {
-    uint64_t pseudo = sum_pseudo_header(w);
-    if (fold(pseudo + sum_octets(w->at, w->wire)) == 0xffff)
+enum segment_checksum decode_checksum(const struct ip *ip, const uint8_t *segment, uint32_t n) {
+    uint64_t pseudo = sum_pseudo_header(ip, n);
+    if (fold(pseudo + sum_octets(segment, n)) == 0xffff)
         return SEGMENT_CHECKSUM_GOOD;
-    if (walk_u16(w->at + 16) == be16toh(fold(pseudo)))
+    if (walk_u16(segment + 16) == be16toh(fold(pseudo)))
         return SEGMENT_CHECKSUM_UNFINISHED;
     return SEGMENT_CHECKSUM_BAD;
 }

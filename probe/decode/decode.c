@@ -2,9 +2,9 @@
  * decode: the walk over one packet's layers.
  *
  * Input: a packet and its link type. Output: a verdict, and a segment where there is one. Most
- * packets of a mirror port are TCP over IPv4 over untagged Ethernet, so these take a straight path;
- * all others go step by step through the table of layers. Both end in the same TCP step. The caller
- * owns decoder and segment; nothing is allocated.
+ * packets of a mirror port are TCP over IPv4 over untagged Ethernet, so these take a short way
+ * (plain.c); all others go step by step through the table of layers. The caller owns decoder and
+ * segment; nothing is allocated.
  */
 #include <stdlib.h>
 #include <sys/random.h>
@@ -13,7 +13,7 @@
 
 /* Steps of one packet: DECODE_MAX_LAYERS times Ethernet, IP, UDP and VXLAN, and what they carry.
  * A packet beyond is not followed. */
-enum { MAX_STEPS = 40, ETHERNET_HEADER = 14, IPV4_HEADER = 20, TCP_HEADER = 20 };
+enum { MAX_STEPS = 40 };
 
 static decode_step *const steps[LAYER_END] = {
     [LAYER_ETHERNET] = decode_ethernet, [LAYER_VLAN] = decode_vlan,
@@ -61,58 +61,28 @@ void decode_new_key(uint64_t key[2], const void *block) {
         key[0] = (uintptr_t)block;
 }
 
-/* Ethernet without a tag, IPv4 without options, a whole datagram of a stated length, TCP, its
- * header captured. */
-static inline bool is_plain(const struct packet *p) {
-    if (p->link != 1 || p->captured < ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER)
-        return false;
-    const uint8_t *ip = p->data + ETHERNET_HEADER;
-    return walk_u16(p->data + 12) == 0x0800 && ip[0] == 0x45 && ip[9] == IP_TCP &&
-           (walk_u16(ip + 6) & 0x3fff) == 0 && walk_u16(ip + 2) >= IPV4_HEADER + TCP_HEADER;
-}
-
-static inline void walk_plain(struct walk *w, const struct packet *p) {
-    const uint8_t *ip = p->data + ETHERNET_HEADER;
-    w->at = ip + IPV4_HEADER;
-    w->captured = p->captured - ETHERNET_HEADER - IPV4_HEADER;
-    walk_bound(w, walk_u16(ip + 2) - (uint32_t)IPV4_HEADER);
-    w->scope.layers = 0;
-    w->ip.src = ip + 12;
-    w->ip.dst = ip + 16;
-    w->ip.id = walk_u16(ip + 4);
-    w->ip.family = 4;
-    w->ip.ttl = ip[8];
-    w->ip.exact = true;
-}
-
-static void walk_layers(struct walk *w, const struct packet *p, struct segment *segment) {
+static enum decode_verdict walk_layers(struct decoder *d, const struct packet *p,
+                                       struct segment *segment) {
+    struct walk w;
     decode_step *link = decode_link(p->link);
-    if (link == NULL) {
-        w->verdict = DECODE_UNKNOWN_LINK;
-        return;
-    }
-    w->at = p->data;
-    w->captured = p->captured;
-    w->wire = p->length > p->captured ? p->length : p->captured;
-    w->scope.layers = 0;
-    w->quoted = false;
-    w->ts_ns = p->ts_ns;
-    w->verdict = DECODE_NOT_TCP; /* stands when the steps run out */
-    enum layer layer = link(w, segment);
+    if (link == NULL)
+        return DECODE_UNKNOWN_LINK;
+    w.decoder = d;
+    w.at = p->data;
+    w.captured = p->captured;
+    w.wire = p->length > p->captured ? p->length : p->captured;
+    w.scope.layers = 0;
+    w.quoted = false;
+    w.ts_ns = p->ts_ns;
+    w.verdict = DECODE_NOT_TCP; /* stands when the steps run out */
+    enum layer layer = link(&w, segment);
     for (int n = 1; layer != LAYER_END && n < MAX_STEPS; n++)
-        layer = steps[layer](w, segment);
+        layer = steps[layer](&w, segment);
+    return w.verdict;
 }
 
 enum decode_verdict decode_packet(struct decoder *d, const struct packet *p,
                                   struct segment *segment) {
-    struct walk w;
-    w.decoder = d;
     segment->ts_ns = p->ts_ns;
-    if (is_plain(p)) {
-        walk_plain(&w, p);
-        decode_tcp(&w, segment);
-    } else {
-        walk_layers(&w, p, segment);
-    }
-    return w.verdict;
+    return decode_plain(p, segment) ? DECODE_TCP : walk_layers(d, p, segment);
 }

@@ -186,8 +186,11 @@ decode_step decode_icmp, decode_tcp;
 /* options.c: walk the n octets of TCP options at `at` into the segment. */
 void decode_options(const uint8_t *at, uint32_t n, struct segment *s);
 
-/* checksum.c: judge the segment whose header is next and which was captured whole. */
-enum segment_checksum decode_checksum(const struct walk *w);
+/* checksum.c: judge a segment of n octets, captured whole, between these addresses. */
+enum segment_checksum decode_checksum(const struct ip *ip, const uint8_t *segment, uint32_t n);
+
+/* plain.c: the short way of most packets. False: not such a packet, walk it. */
+bool decode_plain(const struct packet *p, struct segment *s);
 
 /* scope.c */
 struct scopes *decode_scopes_new(void);
