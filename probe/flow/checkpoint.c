@@ -80,7 +80,7 @@ static void key_of(const struct flow_tracker *t, const struct saved_flow *s, uin
         memcpy(segment.src, &s->flow.addr[0], sizeof s->flow.addr[0]);
         memcpy(segment.dst, &s->flow.addr[1], sizeof s->flow.addr[1]);
     }
-    flow_key_make(t, &segment, k);
+    flow_key_make(t->config.hash_seed, &segment, k);
 }
 
 /* Everything but what flow_enter has filled in, and the links. */

@@ -1,6 +1,5 @@
 /*
- * keys: the two directions of a connection give one key: the lower endpoint first, by address, then
- * port.
+ * keys: what of them is not on every packet's way.
  */
 #include "tracker.h"
 
@@ -12,76 +11,34 @@ static uint64_t load64(const uint8_t *p) {
     return v;
 }
 
-static uint32_t hash_tail(const struct flow_config *c, uint64_t h, const struct flow_key *k) {
-    uint64_t tail = (uint64_t)k->scope << 32 | (uint32_t)k->port[0] << 16 | k->port[1];
-    h = flow_fold(h ^ c->hash_seed[0], tail ^ c->hash_seed[1]);
-    h = flow_fold(h ^ c->hash_seed[1], UINT64_C(0x9e3779b97f4a7c15));
-    return (uint32_t)(h ^ h >> 32);
-}
-
-static uint32_t hash_v4(const struct flow_config *c, const struct flow_key *k) {
-    return hash_tail(c, (uint64_t)k->v4[0] << 32 | k->v4[1], k);
-}
-
-static uint32_t hash_v6(const struct flow_config *c, const struct flow_key *k) {
-    uint64_t h =
-        flow_fold(load64(k->v6[0]) ^ c->hash_seed[1], load64(k->v6[0] + 8) ^ c->hash_seed[0]);
-    h = flow_fold(load64(k->v6[1]) ^ h, load64(k->v6[1] + 8) ^ c->hash_seed[1]);
-    return hash_tail(c, h, k);
+static uint64_t fold_v6(const uint64_t seed[2], const uint8_t low[16], const uint8_t high[16]) {
+    uint64_t h = flow_fold(load64(low) ^ seed[1], load64(low + 8) ^ seed[0]);
+    return flow_fold(load64(high) ^ h, load64(high + 8) ^ seed[1]);
 }
 
 uint32_t flow_hash(const struct flow_tracker *t, const struct flow *f) {
-    struct flow_key k = {.scope = f->scope};
-    memcpy(k.port, f->port, sizeof k.port);
+    const uint64_t *seed = t->config.hash_seed;
+    uint64_t addresses = (uint64_t)f->addr[0] << 32 | f->addr[1];
     if (f->flags & FLOW_IPV6) {
-        memcpy(k.v6, pool_pair(&t->pool, f), sizeof k.v6);
-        return hash_v6(&t->config, &k);
+        const struct pair6 *pair = pool_pair(&t->pool, f);
+        addresses = fold_v6(seed, pair->addr[0], pair->addr[1]);
     }
-    memcpy(k.v4, f->addr, sizeof k.v4);
-    return hash_v4(&t->config, &k);
+    return flow_key_hash(seed, addresses, (uint32_t)f->port[0] << 16 | f->port[1], f->scope);
 }
 
-static void take_ports(struct flow_key *k, const struct segment *s, unsigned from) {
-    k->from = (uint8_t)from;
-    k->scope = s->scope;
-    k->family = s->family;
-    k->port[from] = s->src_port;
-    k->port[!from] = s->dst_port;
-}
-
-static void make_v4(const struct flow_config *c, const struct segment *s, struct flow_key *k) {
-    uint32_t src, dst;
-    memcpy(&src, s->src, sizeof src);
-    memcpy(&dst, s->dst, sizeof dst);
-    unsigned from = src != dst ? src > dst : s->src_port > s->dst_port;
-    k->v4[from] = src;
-    k->v4[!from] = dst;
-    take_ports(k, s, from);
-    k->hash = hash_v4(c, k);
-}
-
-static void make_v6(const struct flow_config *c, const struct segment *s, struct flow_key *k) {
+void flow_key_make_v6(const uint64_t seed[2], const struct segment *s, struct flow_key *k) {
     int order = memcmp(s->src, s->dst, sizeof k->v6[0]);
     unsigned from = order != 0 ? order > 0 : s->src_port > s->dst_port;
+    k->v4[0] = k->v4[1] = 0;
     memcpy(k->v6[from], s->src, sizeof k->v6[0]);
     memcpy(k->v6[!from], s->dst, sizeof k->v6[0]);
-    take_ports(k, s, from);
-    k->hash = hash_v6(c, k);
-}
-
-void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct flow_key *k) {
-    if (s->family == 4)
-        make_v4(&t->config, s, k);
-    else
-        make_v6(&t->config, s, k);
-}
-
-bool flow_key_equal(const struct flow *f, const struct pool *pool, const struct flow_key *k) {
-    if (f->port[0] != k->port[0] || f->port[1] != k->port[1] || f->scope != k->scope)
-        return false;
-    if (k->family == 4)
-        return !(f->flags & FLOW_IPV6) && f->addr[0] == k->v4[0] && f->addr[1] == k->v4[1];
-    return (f->flags & FLOW_IPV6) && memcmp(pool_pair(pool, f), k->v6, sizeof k->v6) == 0;
+    k->port[from] = s->src_port;
+    k->port[!from] = s->dst_port;
+    k->scope = s->scope;
+    k->family = 6;
+    k->from = (uint8_t)from;
+    k->hash = flow_key_hash(seed, fold_v6(seed, k->v6[0], k->v6[1]),
+                            (uint32_t)k->port[0] << 16 | k->port[1], k->scope);
 }
 
 void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side,

@@ -13,7 +13,7 @@ static void key_of(const struct flow_tracker *t, const struct event_flow *f, str
         .family = f->family, .src_port = f->client_port, .dst_port = f->server_port};
     memcpy(s.src, f->client, sizeof s.src);
     memcpy(s.dst, f->server, sizeof s.dst);
-    flow_key_make(t, &s, k);
+    flow_key_make(t->config.hash_seed, &s, k);
 }
 
 int flow_restore(struct flow_tracker *t, const struct flow_restored *r) {
@@ -56,7 +56,7 @@ uint32_t restore_adopt(struct flow_tracker *t, const struct segment *s, const st
     struct flow_key plain;
     struct segment scopeless = *s;
     scopeless.scope = 0;
-    flow_key_make(t, &scopeless, &plain);
+    flow_key_make(t->config.hash_seed, &scopeless, &plain);
     uint32_t index = s->scope == 0 ? FLOW_NONE : table_find(&t->table, &plain);
     if (index == FLOW_NONE || !(pool_at(&t->pool, index)->flags & FLOW_UNSURE))
         return FLOW_NONE;

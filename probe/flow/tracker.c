@@ -256,7 +256,7 @@ static bool is_stray(const struct segment *s) {
 static uint32_t find(const struct flow_tracker *t, const struct flow_key *k, uint32_t guess) {
     if (guess != FLOW_NONE) {
         const struct flow *f = pool_at(&t->pool, guess);
-        if ((f->flags & FLOW_USED) && flow_key_equal(f, &t->pool, k))
+        if (flow_key_equal(f, &t->pool, k))
             return guess;
     }
     return table_find(&t->table, k);
@@ -337,7 +337,7 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
     for (size_t i = 0; i < n; i++) {
         if (verdict[i] != DECODE_TCP && verdict[i] != DECODE_ICMP)
             continue;
-        flow_key_make(t, &segment[i], &key[i]);
+        flow_key_make(t->config.hash_seed, &segment[i], &key[i]);
         table_prefetch(&t->table, key[i].hash);
         if (verdict[i] == DECODE_TCP) {
             signature[i] = copies_signature(&segment[i], &key[i]);

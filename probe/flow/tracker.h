@@ -11,10 +11,12 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "spanwatch/flow.h"
 #include "spanwatch/tcp.h"
 
+#include "keys.h"
 #include "zeek.h"
 
 #define FLOW_NONE UINT32_MAX
@@ -25,19 +27,6 @@ enum { FLOW_VERIFY = true };
 #else
 enum { FLOW_VERIFY = false };
 #endif
-
-/* Which connection: the lower endpoint (address, then port) is side 0. */
-struct flow_key {
-    union {
-        uint32_t v4[2]; /* network order */
-        uint8_t v6[2][16];
-    };
-    uint16_t port[2];
-    uint32_t scope;
-    uint32_t hash; /* of all the above, seeded */
-    uint8_t family;
-    uint8_t from; /* the side that sent the segment that the key is made of */
-};
 
 enum flow_flag {
     FLOW_IPV6 = 0x01,
@@ -86,10 +75,14 @@ enum flow_syn_bit {
 };
 
 struct flow {
-    _Alignas(64) uint32_t
-        addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair of addresses */
-    uint16_t port[2];
-    uint32_t scope;
+    _Alignas(64) union {
+        struct {              /* as in struct flow_key */
+            uint32_t addr[2]; /* IPv4, network order; of IPv6 addr[0] is the index of the pair */
+            uint16_t port[2];
+            uint32_t scope;
+        };
+        uint64_t word[2];
+    };
     uint32_t flags; /* enum flow_flag */
     uint32_t body;  /* index in the slab of its form */
     uint64_t first_ns;
@@ -143,12 +136,6 @@ struct lean {
 };
 static_assert(sizeof(struct lean) == 128, "the body of an open connection is two cache lines");
 
-/* One round of folded multiplication (as in wyhash and MUM): mixes 128 bits into 64. */
-static inline uint64_t flow_fold(uint64_t a, uint64_t b) {
-    unsigned __int128 p = (unsigned __int128)a * b;
-    return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
 /* ---- pages.c: large blocks ---- */
 enum { PAGES_HUGE = 2 << 20 };
 void *pages_take(size_t octets); /* a multiple of 4096; zero. NULL when memory is short */
@@ -198,6 +185,17 @@ static inline struct body *pool_body(const struct pool *p, uint32_t index) {
 }
 static inline struct lean *pool_lean(const struct pool *p, uint32_t index) {
     return (struct lean *)p->lean.chunk[index / SLAB_CHUNK] + index % SLAB_CHUNK;
+}
+
+/* Does the entry hold the flow of this key? */
+static inline bool flow_key_equal(const struct flow *f, const struct pool *p,
+                                  const struct flow_key *k) {
+    enum { KIND = FLOW_USED | FLOW_IPV6 };
+    if (k->family != 4)
+        return f->word[1] == k->word[1] && (f->flags & KIND) == KIND &&
+               memcmp(pool_pair(p, f), k->v6, sizeof k->v6) == 0;
+    return ((f->word[0] ^ k->word[0]) | (f->word[1] ^ k->word[1]) |
+            ((f->flags & KIND) ^ FLOW_USED)) == 0;
 }
 
 /* ---- forms.c: bodies, each in the smallest form that holds what is known ---- */
@@ -497,8 +495,6 @@ void clock_start(struct flow_tracker *t, uint64_t ts_ns); /* time begins */
 void clock_run_timers(struct flow_tracker *t, uint64_t until_ns);
 
 /* keys.c */
-void flow_key_make(const struct flow_tracker *t, const struct segment *s, struct flow_key *k);
-bool flow_key_equal(const struct flow *f, const struct pool *pool, const struct flow_key *k);
 uint32_t flow_hash(const struct flow_tracker *t, const struct flow *f); /* of its key */
 void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side,
                struct base_addr *a);
