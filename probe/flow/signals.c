@@ -176,7 +176,7 @@ void signal_stray(struct flow_tracker *t, const struct segment *s) {
 
 /* The client's last octets passed when the segment that is timed did (tcp: timed_us); the way from
  * the tap to the server and back is not the server's doing. */
-static void reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
+void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
                   const struct segment *s) {
     unsigned client = flow_client(f);
     const struct tcp_endpoint *asked = &end[client];
@@ -186,14 +186,6 @@ static void reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpo
         return;
     send(t, f, s->ts_ns, !client, EVENT_REPLY,
          took_us > way_us ? (uint64_t)(took_us - way_us) * 1000 : 0);
-}
-
-void signal_asking(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
-                   const struct segment *s, unsigned from) {
-    if (from == flow_client(f))
-        f->flags |= FLOW_ASKED;
-    else if (f->flags & FLOW_ASKED)
-        reply(t, f, end, s);
 }
 
 void signal_fresh(const struct body *b, struct event_fresh *fresh) {

@@ -166,10 +166,8 @@ static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct s
     if (end == NULL || !tcp_in_order(end, from, s))
         return false;
     f->last_ns = s->ts_ns;
-    if (s->payload > 0) {
-        t->counters.laden++;
-        signal_asking(t, f, end, s, from);
-    }
+    t->counters.laden += s->payload > 0;
+    signal_asking(t, f, end, s, from);
     if (!(f->flags & letter)) {
         zeek_take_usual(form_letters(&t->pool, f), (int)from, SEGMENT_ACK, s->payload > 0);
         f->flags |= letter;

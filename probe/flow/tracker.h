@@ -418,9 +418,8 @@ void signal_after(struct flow_tracker *t, struct body *b, unsigned from, const s
 void signal_after_reset(struct flow_tracker *t, struct body *b, unsigned from,
                         const struct segment *s);
 void signal_stray(struct flow_tracker *t, const struct segment *s);
-/* Octets of the client ask, octets of the server reply: the first of them gives a sample. */
-void signal_asking(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
-                   const struct segment *s, unsigned from);
+void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
+                  const struct segment *s);
 void signal_fresh(const struct body *b, struct event_fresh *fresh);
 void signal_fresh_told(struct body *b);
 uint64_t signal_zero_since(const struct body *b, unsigned side, uint64_t now_ns); /* 0: open */
@@ -477,6 +476,16 @@ static inline uint64_t flow_last_ns(const struct flow *f) {
 
 static inline unsigned flow_client(const struct flow *f) {
     return (f->flags & FLOW_CLIENT_1) != 0;
+}
+
+/* Octets of the client ask, octets of the server reply: the first of them gives a sample. */
+static inline void signal_asking(struct flow_tracker *t, struct flow *f,
+                                 const struct tcp_endpoint end[2], const struct segment *s,
+                                 unsigned from) {
+    bool laden = s->payload > 0, client = from == flow_client(f);
+    if (laden & !client & ((f->flags & FLOW_ASKED) != 0))
+        signal_reply(t, f, end, s);
+    f->flags |= (uint32_t)(laden & client) * FLOW_ASKED;
 }
 
 /* The tap is taken to lose packets when at least GAPS_TELL holes and more than one segment in

@@ -55,8 +55,8 @@ void machine_sample(struct machine *m);
 void machine_note_wrap(struct tcp_detail *d, uint32_t before, uint32_t after);
 void machine_open_hole(struct machine *m, uint32_t seq);
 void machine_close_hole(struct tcp_endpoint *e);
-/* The right edge of the window that `side` offers. */
-uint32_t machine_edge(const struct tcp_endpoint end[2], unsigned side);
+/* The right edge of the window that `me` offers. */
+uint32_t machine_edge(const struct tcp_endpoint *me, const struct tcp_endpoint *peer);
 void machine_settle_ahead(struct machine *m, unsigned acker, uint32_t reached);
 bool machine_confirm_ahead(struct machine *m);
 bool machine_beyond_window(struct machine *m);
@@ -98,13 +98,20 @@ static inline bool machine_is(const struct tcp_endpoint *e, unsigned flag) {
     return (e->flags & flag) != 0;
 }
 
-/* Time one segment a round trip (RFC 6298 section 3; Karn: none that was repeated). */
-static inline void machine_time_end(struct tcp_endpoint *me, uint32_t end, uint64_t now_ns) {
-    if (machine_is(me, TCP_TIMED))
-        return;
-    me->flags |= TCP_TIMED;
-    me->timed_end = end;
-    me->timed_us = (uint32_t)(now_ns / 1000);
+/* One of two without a branch: for what a processor could only guess. */
+static inline uint32_t machine_either(bool first, uint32_t a, uint32_t b) {
+    uint32_t mask = -(uint32_t)first;
+    return b ^ ((a ^ b) & mask);
+}
+
+/* Time one segment a round trip, one with payload or a flag that counts as an octet (RFC 6298
+ * section 3; Karn: none that was repeated). */
+static inline void machine_time_end(struct tcp_endpoint *me, bool laden, uint32_t end,
+                                    uint64_t now_ns) {
+    bool begin = laden & !machine_is(me, TCP_TIMED);
+    me->flags |= machine_either(begin, TCP_TIMED, 0);
+    me->timed_end = machine_either(begin, end, me->timed_end);
+    me->timed_us = machine_either(begin, (uint32_t)(now_ns / 1000), me->timed_us);
 }
 
 /* The acknowledgement `ack` of side `acker` may be that of the timed segment of the other side:
@@ -112,21 +119,23 @@ static inline void machine_time_end(struct tcp_endpoint *me, uint32_t end, uint6
 static inline bool machine_sample_end(struct tcp_endpoint end[2], unsigned acker, uint32_t ack,
                                       uint64_t now_ns) {
     struct tcp_endpoint *timed = &end[!acker];
-    if (!machine_is(timed, TCP_TIMED) || tcp_before(ack, timed->timed_end))
-        return false;
-    uint32_t *rtt_us = &end[acker].rtt_us, sample = (uint32_t)(now_ns / 1000) - timed->timed_us;
-    timed->flags &= ~(uint32_t)TCP_TIMED;
-    if (sample == 0)
-        sample = 1;
-    *rtt_us = *rtt_us == 0 ? sample : *rtt_us - *rtt_us / 8 + sample / 8;
-    return true;
+    uint32_t took_us = (uint32_t)(now_ns / 1000) - timed->timed_us, was_us = end[acker].rtt_us;
+    bool answered = machine_is(timed, TCP_TIMED) & !tcp_before(ack, timed->timed_end);
+    took_us += took_us == 0;
+    uint32_t smooth_us = machine_either(was_us == 0, took_us, was_us - was_us / 8 + took_us / 8);
+    timed->flags &= ~machine_either(answered, TCP_TIMED, 0);
+    end[acker].rtt_us = machine_either(answered, smooth_us, was_us);
+    return answered;
 }
 
-static inline bool machine_is_beyond(const struct tcp_endpoint end[2], unsigned side,
+/* Is seq of `me` beyond the window that `peer` offers? The first comparison is enough, nearly
+ * always: with the scale where both ends are known to have offered one, else without. */
+static inline bool machine_is_beyond(const struct tcp_endpoint *peer, const struct tcp_endpoint *me,
                                      uint32_t seq) {
-    uint32_t ahead = seq - end[side].acked;
-    return ahead > end[side].window && /* unscaled: enough, nearly always */
-           tcp_before(machine_edge(end, side), seq);
+    uint32_t scales = (peer->flags & me->flags & TCP_SCALED) | (peer->flags & TCP_UNSCALED);
+    unsigned shift = scales == TCP_SCALED ? peer->wscale : 0;
+    return seq - peer->acked > (uint32_t)peer->window << shift &&
+           tcp_before(machine_edge(peer, me), seq);
 }
 
 #endif

@@ -25,7 +25,7 @@ static enum rst_validity validate(const struct machine *m) {
     if (s->seq == low || s->seq == high ||
         (machine_is(me, TCP_SEEN) && s->seq == tcp_contiguous(m->c, m->from)))
         return RST_EXACT;
-    uint32_t edge = machine_is(peer, TCP_ACKING) ? machine_edge(m->c->end, !m->from)
+    uint32_t edge = machine_is(peer, TCP_ACKING) ? machine_edge(peer, me)
                                                  : high + UINT16_MAX; /* not told yet */
     if (tcp_before(high, s->seq) && tcp_before(s->seq, edge))
         return RST_IN_WINDOW;

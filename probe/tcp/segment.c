@@ -7,8 +7,7 @@
 
 /* RFC 7323 section 2.2: scaled only when both SYNs offered it; where they were not seen, the widest
  * that could be meant. */
-uint32_t machine_edge(const struct tcp_endpoint end[2], unsigned side) {
-    const struct tcp_endpoint *me = &end[side], *peer = &end[!side];
+uint32_t machine_edge(const struct tcp_endpoint *me, const struct tcp_endpoint *peer) {
     unsigned shift = 14;
     if (machine_is(me, TCP_UNSCALED))
         shift = 0;
@@ -31,7 +30,7 @@ static void advance(struct machine *m, uint32_t end) {
 }
 
 void machine_time(struct machine *m, uint32_t end) {
-    machine_time_end(&m->c->end[m->from], end, m->now_ns);
+    machine_time_end(&m->c->end[m->from], true, end, m->now_ns);
 }
 
 void machine_sample(struct machine *m) {
@@ -39,32 +38,32 @@ void machine_sample(struct machine *m) {
         m->v->facts |= TCP_FACT_RTT_SAMPLE;
 }
 
+/* Payload or none, timed or not: a processor cannot guess which, so nothing branches on it. */
 bool tcp_in_order(struct tcp_endpoint end[2], unsigned from, const struct segment *s) {
     enum {
+        CONTROL = SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST | SEGMENT_ACK,
         KNOWN = TCP_SEEN | TCP_ACKING,
         ODD = TCP_HOLE | TCP_PENDING | TCP_DEAF | TCP_FIN_SENT | TCP_IGNORES
     };
     struct tcp_endpoint *me = &end[from], *peer = &end[!from];
     uint32_t next = s->seq + s->payload, all = me->flags & peer->flags,
              any = me->flags | peer->flags;
-    if ((s->flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST | SEGMENT_ACK)) != SEGMENT_ACK ||
-        me->state != TCP_ESTABLISHED || peer->state != TCP_ESTABLISHED || (all & KNOWN) != KNOWN ||
-        (any & ODD))
+    uint32_t odd = ((s->flags ^ SEGMENT_ACK) & CONTROL) | (me->state ^ TCP_ESTABLISHED) |
+                   (peer->state ^ TCP_ESTABLISHED) | (~all & KNOWN) | (any & ODD) |
+                   (s->seq ^ me->nxt);
+    uint32_t news = s->payload | (s->ack ^ me->acked); /* 0: a window update, a duplicate, a copy */
+    bool laden = s->payload > 0;
+    if (odd != 0 || news == 0 || next < s->seq || tcp_before(s->ack, me->acked) ||
+        tcp_before(peer->nxt, s->ack) || machine_is_beyond(peer, me, s->seq) || s->window == 0 ||
+        me->window == 0 || machine_either(laden, me->laden, me->bare) == UINT16_MAX)
         return false;
-    bool news =
-        s->payload > 0 || s->ack != me->acked; /* neither: a window update, a duplicate, a copy */
-    uint16_t *count = s->payload > 0 ? &me->laden : &me->bare;
-    if (s->seq != me->nxt || next < s->seq || !news || tcp_before(s->ack, me->acked) ||
-        tcp_before(peer->nxt, s->ack) || machine_is_beyond(end, !from, s->seq) || s->window == 0 ||
-        me->window == 0 || *count == UINT16_MAX)
-        return false;
-    ++*count;
+    me->laden = (uint16_t)(me->laden + laden);
+    me->bare = (uint16_t)(me->bare + !laden);
     me->nxt = next;
     me->flags &= ~(uint32_t)TCP_UNSCALED;
     me->acked = s->ack;
     me->window = s->window;
-    if (s->payload > 0)
-        machine_time_end(me, next, s->ts_ns);
+    machine_time_end(me, laden, next, s->ts_ns);
     machine_sample_end(end, from, s->ack, s->ts_ns);
     return true;
 }

@@ -11,7 +11,7 @@ bool machine_beyond_window(struct machine *m) {
     const struct tcp_endpoint *peer = &m->c->end[!m->from];
     struct tcp_detail *d = &m->c->detail[m->from];
     if (!machine_is(peer, TCP_ACKING) ||
-        !tcp_before(machine_edge(m->c->end, !m->from), m->s->seq) || peer->window == 0)
+        !tcp_before(machine_edge(peer, &m->c->end[m->from]), m->s->seq) || peer->window == 0)
         return false;
     if ((d->ahead_kind == TCP_AHEAD_SEQ || d->ahead_kind == TCP_AHEAD_FIN) &&
         !tcp_before(m->s->seq, d->ahead))

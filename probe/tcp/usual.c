@@ -77,7 +77,7 @@ static void answer(struct passage *p, uint32_t first[2], uint8_t trying[2], unsi
                                          .wscale = tcp_wscale(s)};
     first[from] = s->seq + 1;
     trying[from] = TCP_TRY_SYN_ACK;
-    machine_time_end(&p->end[from], s->seq + 1, s->ts_ns);
+    machine_time_end(&p->end[from], true, s->seq + 1, s->ts_ns);
     machine_sample_end(p->end, from, s->ack, s->ts_ns);
     sends(p, from, TCP_EVENT_SYN_ACK);
     receives(p, !from, TCP_EVENT_SYN_ACK);
@@ -90,7 +90,7 @@ static bool is_next(const struct tcp_endpoint end[2], unsigned from, const struc
     return s->seq == me->nxt && next >= s->seq && s->window != 0 && machine_is(me, TCP_SEEN) &&
            !((me->flags | peer->flags) & ODD) && (peer->flags & KNOWN) == KNOWN &&
            s->checksum_state != SEGMENT_CHECKSUM_BAD && !tcp_before(peer->nxt, s->ack) &&
-           !tcp_before(me->nxt, peer->acked) && !machine_is_beyond(end, !from, s->seq) &&
+           !tcp_before(me->nxt, peer->acked) && !machine_is_beyond(peer, me, s->seq) &&
            (s->payload > 0 ? me->laden : me->bare) != UINT16_MAX;
 }
 
@@ -152,8 +152,7 @@ static void take_numbers(struct tcp_endpoint end[2], unsigned from, const struct
     struct tcp_endpoint *me = &end[from];
     ++*(s->payload > 0 ? &me->laden : &me->bare);
     me->nxt = next;
-    if (s->payload > 0)
-        machine_time_end(me, next, s->ts_ns);
+    machine_time_end(me, s->payload > 0, next, s->ts_ns);
     me->flags = (me->flags | TCP_ACKING) & ~(uint32_t)TCP_UNSCALED;
     me->acked = s->ack;
     me->window = s->window;
