@@ -3,21 +3,45 @@
  * router (TTL and MAC differ). The second one must not look like a retransmission.
  *
  * A table of buckets, a cache line each, remembers signatures of recent segments: all that a copy
- * keeps and a retransmission changes (IP identification; the checksum, which covers the timestamps
- * option, RFC 7323). A retransmission with all of this equal has to be told by time: Linux waits
- * 200 ms at least (TCP_RTO_MIN). Where neither identification nor timestamps exist, it is told by
- * the TTL, which a router between two taps has lowered and a retransmission keeps; with the same
- * TTL only what follows at once is taken for a copy. A full bucket forgets its oldest: a copy not
- * recognised, which is a bound on memory, not on correctness of states.
+ * keeps and a retransmission changes (IP identification; the timestamps option, RFC 7323; the
+ * checksum). A retransmission with all of this equal has to be told by time: Linux waits 200 ms at
+ * least (TCP_RTO_MIN). Where neither identification nor timestamps exist, it is told by the TTL,
+ * which a router between two taps has lowered and a retransmission keeps; with the same TTL only
+ * what follows at once is taken for a copy.
+ *
+ * A full bucket forgets its oldest: a copy not recognised, which is a bound on memory, not on
+ * correctness of states. It takes seven other segments for one bucket meanwhile: of 3 million
+ * copies that come 20 ms late none is missed at 300,000 segments a second, one in 70,000 at half a
+ * million, and one in 540 at a million, where each that is missed takes the place of another.
  */
 #include "tracker.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum { COPY_NS = 50000000, COPY_BARE_NS = 3000000 };
+/* A tick is 16 us: 32 bits of them turn over in 19 hours, and no bucket is left alone so long but
+ * where next to nothing passes. */
+enum { TICK_BITS = 14 };
+enum { COPY_TICKS = 50000000 >> TICK_BITS, COPY_BARE_TICKS = 3000000 >> TICK_BITS };
+
+struct copies *copies_new(void) {
+    enum { LINE = _Alignof(struct copies) };
+    char *memory = calloc(1, sizeof(struct copies) + LINE - 1);
+    if (memory == NULL)
+        return NULL;
+    struct copies *c = (void *)(memory + (-(uintptr_t)memory & (LINE - 1)));
+    c->memory = memory;
+    return c;
+}
+
+void copies_free(struct copies *c) {
+    if (c != NULL)
+        free(c->memory);
+}
 
 /* Not of the table's hash, whose seed is another in each run: which signatures share a slot must
- * not be (design 1.3). */
+ * not be (design 1.3). The checksum covers the timestamps, but not where the sender's kernel leaves
+ * it to a card that the tap does not have. */
 uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
     static const uint64_t odd[3] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xd1b54a32d192ed03),
                                     UINT64_C(0x8cb92ba72f3d8dd7)};
@@ -28,6 +52,8 @@ uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
         ends = flow_fold(word[0] ^ odd[0], word[1] ^ odd[1]) ^
                flow_fold(word[2] ^ odd[1], word[3] ^ odd[2]);
     }
+    if (s->options & SEGMENT_OPT_TIMESTAMP)
+        ends += ((uint64_t)s->tsval << 32 | s->tsecr) * odd[2];
     uint64_t where = (uint64_t)s->src_port << 48 | (uint64_t)s->dst_port << 32 | s->scope;
     uint64_t what = (uint64_t)s->ip_id << 48 | (uint64_t)s->checksum << 32 |
                     (uint32_t)s->window << 16 | (uint32_t)s->flags << 8;
@@ -36,33 +62,28 @@ uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
     return h ^ h >> 32;
 }
 
-/* The time, but for its highest octet (834 days), and the TTL below it. */
-static uint64_t stamp(const struct segment *s) {
-    return s->ts_ns << 8 | s->ttl;
-}
-
-static uint64_t age_ns(const struct copies_seen *seen, const struct segment *s) {
-    return ((stamp(s) | 0xff) - (seen->stamp | 0xff)) >> 8;
+static uint32_t tick(const struct segment *s) {
+    return (uint32_t)(s->ts_ns >> TICK_BITS);
 }
 
 void copies_note(struct copies *c, const struct segment *s, uint64_t signature) {
-    struct copies_seen *way = c->bucket[signature % COPIES_BUCKETS], *oldest = way;
-    for (unsigned i = 1; i < COPIES_WAYS; i++)
-        if (age_ns(&way[i], s) > age_ns(oldest, s))
-            oldest = &way[i];
-    *oldest = (struct copies_seen){signature, stamp(s)};
+    struct copies_bucket *b = &c->bucket[signature % COPIES_BUCKETS];
+    unsigned i = b->next;
+    b->tag[i] = (uint32_t)(signature >> 32);
+    b->tick[i] = tick(s);
+    b->ttl[i] = s->ttl;
+    b->next = (uint8_t)(i + 1 < COPIES_WAYS ? i + 1 : 0);
 }
 
-static bool repeats(const struct copies_seen *seen, const struct segment *s) {
-    bool told_apart =
-        s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP) || (uint8_t)seen->stamp != s->ttl;
-    return age_ns(seen, s) <= (told_apart ? COPY_NS : COPY_BARE_NS);
+static bool repeats(const struct copies_bucket *b, unsigned i, const struct segment *s) {
+    bool told_apart = s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP) || b->ttl[i] != s->ttl;
+    return tick(s) - b->tick[i] <= (told_apart ? COPY_TICKS : COPY_BARE_TICKS);
 }
 
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature) {
-    const struct copies_seen *way = c->bucket[signature % COPIES_BUCKETS];
+    const struct copies_bucket *b = &c->bucket[signature % COPIES_BUCKETS];
     for (unsigned i = 0; i < COPIES_WAYS; i++)
-        if (way[i].signature == signature && repeats(&way[i], s))
+        if (b->tag[i] == (uint32_t)(signature >> 32) && repeats(b, i, s))
             return true;
     copies_note(c, s, signature);
     return false;

@@ -29,7 +29,7 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     t->evict_seed = 1;
     t->picture.next_ns = BASE_NEVER_NS; /* until the first packet */
     timers_convert(&config->timers, &t->timers);
-    t->copies = calloc(1, sizeof *t->copies);
+    t->copies = copies_new();
     t->roles = calloc(1, sizeof *t->roles);
     t->host_timers = calloc(config->host_count + 1, sizeof *t->host_timers);
     pool_init(&t->pool);
@@ -51,7 +51,7 @@ void flow_free(struct flow_tracker *t) {
     table_fini(&t->table);
     pool_fini(&t->pool);
     free(t->host_timers);
-    free(t->copies);
+    copies_free(t->copies);
     free(t->roles);
     free(t);
 }
@@ -339,7 +339,7 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
         table_prefetch(&t->table, key[i].hash);
         if (verdict[i] == DECODE_TCP) {
             signature[i] = copies_signature(&segment[i], &key[i]);
-            __builtin_prefetch(t->copies->bucket[signature[i] % COPIES_BUCKETS], 1);
+            __builtin_prefetch(&t->copies->bucket[signature[i] % COPIES_BUCKETS], 1);
         }
     }
     for (size_t i = 0; i < n; i++) {

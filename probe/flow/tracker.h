@@ -302,12 +302,20 @@ uint32_t wheel_next(struct wheel *w, uint64_t now_ns, uint64_t *deadline_ns);
 
 /* ---- copies.c: the second copy of a packet (both SPAN ports mirrored, a packet before and after a
  * router) ---- */
-enum { COPIES_BUCKETS = 1 << 13, COPIES_WAYS = 4 };
+enum { COPIES_BUCKETS = 1 << 14, COPIES_WAYS = 7 };
 struct copies {
-    struct copies_seen {
-        uint64_t signature, stamp;
-    } bucket[COPIES_BUCKETS][COPIES_WAYS];
+    struct copies_bucket {
+        /* Of a signature, beside the bucket's number. */
+        _Alignas(64) uint32_t tag[COPIES_WAYS];
+        uint32_t tick[COPIES_WAYS]; /* when it was seen */
+        uint8_t ttl[COPIES_WAYS];
+        uint8_t next; /* the oldest: to be overwritten */
+    } bucket[COPIES_BUCKETS];
+    void *memory; /* as it was allocated */
 };
+static_assert(sizeof(struct copies_bucket) == 64, "a segment touches one line");
+struct copies *copies_new(void); /* NULL when memory is short */
+void copies_free(struct copies *c);
 uint64_t copies_signature(const struct segment *s, const struct flow_key *k);
 void copies_note(struct copies *c, const struct segment *s, uint64_t signature);
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature);

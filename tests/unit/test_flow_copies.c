@@ -29,11 +29,11 @@ static const struct flow_key key = {
 
 /* Is `second` taken for a copy of `one`? */
 static bool copy_of(struct segment one, struct segment second) {
-    struct copies *c = calloc(1, sizeof *c);
+    struct copies *c = copies_new();
     assert_non_null(c);
     assert_false(copies_is_copy(c, &one, copies_signature(&one, &key)));
     bool copy = copies_is_copy(c, &second, copies_signature(&second, &key));
-    free(c);
+    copies_free(c);
     return copy;
 }
 
@@ -60,7 +60,7 @@ static void behind_a_router(void **state) {
 
 static void too_late_for_a_copy(void **state) {
     (void)state;
-    assert_false(copy_of(first, later(50 * MS + 1)));
+    assert_false(copy_of(first, later(51 * MS)));
     assert_false(copy_of(first, later(200 * MS))); /* Linux's least RTO */
 }
 
@@ -90,7 +90,7 @@ static void of_another_connection(void **state) {
     (void)state;
     struct flow_key other = key;
     other.v4[0]++;
-    struct copies *c = calloc(1, sizeof *c);
+    struct copies *c = copies_new();
     struct segment s = later(1);
     assert_non_null(c);
     assert_false(copies_is_copy(c, &first, copies_signature(&first, &key)));
@@ -98,7 +98,7 @@ static void of_another_connection(void **state) {
     other = key;
     other.scope = s.scope = 1; /* another VLAN */
     assert_false(copies_is_copy(c, &s, copies_signature(&s, &other)));
-    free(c);
+    copies_free(c);
 }
 
 /* Without identification and timestamps a fast retransmission looks the same: only what follows at
@@ -108,7 +108,7 @@ static void nothing_to_tell_them_apart(void **state) {
     struct segment one = first, s = later(3 * MS);
     one.ip_id = s.ip_id = 0;
     assert_true(copy_of(one, s));
-    s.ts_ns++;
+    s.ts_ns += MS;
     assert_false(copy_of(one, s));
     one.options = s.options = SEGMENT_OPT_TIMESTAMP;
     assert_true(copy_of(one, s));
@@ -121,34 +121,60 @@ static void nothing_but_the_hop_limit(void **state) {
     one.ip_id = s.ip_id = 0;
     s.ttl--;
     assert_true(copy_of(one, s));
-    s.ts_ns++;
+    s.ts_ns += MS;
     assert_false(copy_of(one, s));
+}
+
+/* A copy has the timestamps of the first, and a segment sent again has not. The checksum tells it
+ * too, but for one that the sender's kernel left to a card. */
+static void by_the_timestamps(void **state) {
+    (void)state;
+    struct segment one = first, s = later(MS);
+    one.ip_id = s.ip_id = 0;
+    one.options = s.options = SEGMENT_OPT_TIMESTAMP;
+    one.tsval = s.tsval = 100000;
+    one.tsecr = s.tsecr = 200000;
+    assert_true(copy_of(one, s));
+    s.tsval++;
+    assert_false(copy_of(one, s));
+    s.tsval--;
+    s.tsecr++;
+    assert_false(copy_of(one, s));
+    one.options = s.options = 0; /* they are whatever was there */
+    assert_true(copy_of(one, s));
+}
+
+/* How many copies are missed, of segments so far apart. */
+static unsigned copies_missed(unsigned segments, uint64_t apart_ns, uint64_t delay_ns) {
+    struct copies *c = copies_new();
+    assert_non_null(c);
+    unsigned copies = 0, noted = 0;
+    for (uint32_t i = 0; i < segments; i++) {
+        struct segment s = later(i * apart_ns);
+        s.seq += i;
+        for (; later(noted * apart_ns + delay_ns).ts_ns < s.ts_ns; noted++) {
+            struct segment copy = later(noted * apart_ns + delay_ns);
+            copy.seq += noted;
+            copies += copies_is_copy(c, &copy, copies_signature(&copy, &key));
+        }
+        assert_false(copies_is_copy(c, &s, copies_signature(&s, &key)));
+    }
+    copies_free(c);
+    return noted - copies;
 }
 
 /* Packets in between do not hide a copy, as long as their number is small to the table's room. */
 static void many_in_between(void **state) {
     (void)state;
-    struct copies *c = calloc(1, sizeof *c);
-    assert_non_null(c);
-    unsigned copies = 0;
-    for (uint32_t i = 0; i < 1000; i++) {
-        struct segment s = later(i * 1000);
-        s.seq += i;
-        assert_false(copies_is_copy(c, &s, copies_signature(&s, &key)));
-    }
-    for (uint32_t i = 0; i < 1000; i++) {
-        struct segment s = later(20 * MS + i * 1000);
-        s.seq += i;
-        copies += copies_is_copy(c, &s, copies_signature(&s, &key));
-    }
-    assert_int_equal(copies, 1000);
-    free(c);
+    assert_int_equal(copies_missed(10000, 20000, 20 * MS), 0);       /* 50,000 a second */
+    assert_int_equal(copies_missed(100000, 4000, 20 * MS), 0);       /* 250,000 */
+    assert_in_range(copies_missed(1000000, 1000, 20 * MS), 0, 1960); /* a million: one in 500 */
 }
 
 /* The time that counts is the first one's: copies do not follow one another for ever. */
 static void a_row_of_copies(void **state) {
     (void)state;
-    struct copies *c = calloc(1, sizeof *c);
+    struct copies *c = copies_new();
     assert_non_null(c);
     unsigned copies = 0;
     for (uint64_t i = 0; i < 10; i++) {
@@ -156,7 +182,7 @@ static void a_row_of_copies(void **state) {
         copies += copies_is_copy(c, &s, copies_signature(&s, &key));
     }
     assert_int_equal(copies, 6); /* at 0, 60, 120 and 180 ms it is new */
-    free(c);
+    copies_free(c);
 }
 
 int main(void) {
@@ -168,6 +194,7 @@ int main(void) {
         cmocka_unit_test(of_another_connection),
         cmocka_unit_test(nothing_to_tell_them_apart),
         cmocka_unit_test(nothing_but_the_hop_limit),
+        cmocka_unit_test(by_the_timestamps),
         cmocka_unit_test(many_in_between),
         cmocka_unit_test(a_row_of_copies),
     };
