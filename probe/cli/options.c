@@ -54,8 +54,8 @@ static const struct option_row rows[] = {
      "is asked of a frame without its outer VLAN tag"},
     {"workers", "N", CLI_RUN, 0, take_workers,
      "1 to 64 (default 1): probe shares out connections, by their pair of addresses, among N "
-     "threads; "
-     "read uses one, whatever N"},
+     "threads; read, with 2 or more, decodes in one thread, tracks in another, and writes records "
+     "in a third; they are the same"},
     {"services", "FILE", CLI_FILES, TEXT(services), "names of services by server and port (JSON)"},
     {"cmdb", "FILE", CLI_FILES, 0, take_cmdb,
      "attributes of services, and names of clients by address or network: JSON, or CSV when the "

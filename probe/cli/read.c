@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "read.h"
+#include "read_stages.h"
 
 static void take_alarm(void *read_job, const struct alarm *a) {
     struct read_job *job = read_job;
@@ -68,6 +69,30 @@ static bool is_heard(const struct read_job *job) {
     return job->lines != NULL || job->report != NULL || job->store != NULL;
 }
 
+/* The store's answers are looked at while there are no records for it. */
+static void look_around(void *read_job) {
+    struct read_job *job = read_job;
+    if (job->store != NULL)
+        read_store_look(job->store);
+}
+
+/* All packets through the tracker, by this thread or by several. */
+static int track(struct read_job *job, struct base_error *error) {
+    struct read_pipe *p = &job->pipe;
+    if (job->options->workers == 1) {
+        if (read_pipe_start(p, &job->config, job->services, take_event, job, error) != 0)
+            return -1;
+        read_pipe_run(p);
+        return 0;
+    }
+    job->stages = read_stages_new(p, take_event, job);
+    if (job->stages == NULL)
+        return base_error_set(error, "--workers", "out of memory");
+    if (read_pipe_start(p, &job->config, job->services, read_stages_take, job->stages, error) != 0)
+        return -1;
+    return read_stages_run(job->stages, look_around, job, error);
+}
+
 /* All packets, the linger, and the counters of it all. */
 static int run(struct read_job *job, struct record_stats *s, struct base_error *error) {
     struct read_pipe *p = &job->pipe;
@@ -82,9 +107,8 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
         return -1;
     p->path.pictures.for_windows = true;
     p->path.pictures.at_once = true;
-    if (read_pipe_start(p, &job->config, job->services, take_event, job, error) != 0)
+    if (track(job, error) != 0)
         return -1;
-    read_pipe_run(p);
     cli_progress_stop(&p->progress);
     read_pipe_stats(p, s);
     s->ts_ns = flow_now(p->path.tracker);
@@ -286,6 +310,7 @@ int cli_read(const struct cli_options *o) {
     read_store_free(job.store);
     cli_snapshots_fini(&job.snapshots);
     read_pipe_close(&job.pipe);
+    read_stages_free(job.stages);
     cli_alarms_fini(&job.alarms);
     cli_output_close(&job.output, NULL);
     service_free(job.services);

@@ -53,6 +53,7 @@ struct read_job {
     struct record_context context;
     struct cli_output output;
     struct read_pipe pipe;
+    struct read_stages *stages;  /* NULL: one thread does it all */
     struct store_jsonl *lines;   /* NULL: none */
     struct store_report *report; /* NULL: none */
     struct read_store *store;    /* NULL: none */

@@ -112,6 +112,10 @@ void read_store_wait(void *store, int fd) {
     }
 }
 
+void read_store_look(struct read_store *r) {
+    uv_run(&r->loop, UV_RUN_NOWAIT);
+}
+
 const struct redis_url *read_store_url(const struct read_store *r) {
     return &r->url;
 }

@@ -1,5 +1,5 @@
 /*
- * `read --redis`: a writer and the loop that it runs on, in the reader's own thread.
+ * `read --redis`: a writer and the loop that it runs on, in the main thread.
  *
  * The reader waits for the store: above some megabytes of records that are not stored it runs the
  * loop until they are, however long that takes. Nothing is left out.
@@ -25,6 +25,8 @@ void read_store_alarm(struct read_store *r, const struct record_context *c, stru
 /* A capture_wait: the store's answers are taken, and its lock is kept, while the capture is silent.
  */
 void read_store_wait(void *store, int fd);
+/* The same by a caller that has nothing to hand on for now: take what has come, do not wait. */
+void read_store_look(struct read_store *r);
 /* Where it is. */
 const struct redis_url *read_store_url(const struct read_store *r);
 /* Everything stored, the last capture time said. -1 with `error` when something could not be. */

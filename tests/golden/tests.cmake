@@ -22,3 +22,9 @@ if(Python3_FOUND)
   add_test(NAME golden_cli COMMAND Python3::Interpreter ${CMAKE_CURRENT_LIST_DIR}/test_cli.py $<TARGET_FILE:spanwatch>)
   set_tests_properties(golden_cli PROPERTIES LABELS golden SKIP_RETURN_CODE 77)
 endif()
+
+if(Python3_FOUND)
+  add_test(NAME golden_workers COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_workers.py $<TARGET_FILE:spanwatch>
+                                       $<TARGET_FILE:spanwatch-bench-generate>)
+  set_tests_properties(golden_workers PROPERTIES LABELS golden TIMEOUT 300)
+endif()
