@@ -78,6 +78,20 @@ void flow_free(struct flow_tracker *t);
  */
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n);
 
+/*
+ * flow_batch in two steps, the first of which may be another thread's, which may be ahead: what
+ * can be told of segments by themselves, and by those before them, whatever connections they are
+ * of. flow_prepare sets ts_ns, at most CAPTURE_BATCH at a time; flow_batch_ready takes segments in
+ * the order of their preparing. All other functions only when there are none between the two.
+ */
+struct flow_ready {
+    uint64_t word[8]; /* the tracker's own */
+};
+void flow_prepare(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n,
+                  struct flow_ready *ready);
+void flow_batch_ready(struct flow_tracker *t, const struct segment *segment, const uint8_t *verdict,
+                      const struct flow_ready *ready, size_t n);
+
 /* Let capture time reach `now_ns` (an idle tick; or T of `--at`), or begin with it: timers up to
  * and including it fire. */
 void flow_advance(struct flow_tracker *t, uint64_t now_ns);

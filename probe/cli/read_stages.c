@@ -25,6 +25,7 @@ enum {
 struct segment_block {
     size_t n;
     struct segment segment[BLOCK_SEGMENTS];
+    struct flow_ready ready[BLOCK_SEGMENTS];
     uint8_t verdict[BLOCK_SEGMENTS];
 };
 
@@ -95,6 +96,7 @@ static void *decode(void *stages) {
         struct segment_block *b = s->segment_block;
         memcpy(b->segment + b->n, path->segment, n * sizeof *b->segment);
         memcpy(b->verdict + b->n, path->verdict, n);
+        flow_prepare(path->tracker, b->segment + b->n, path->verdict, n, b->ready + b->n);
         b->n += n;
     }
     cli_belt_give(s->segments);
@@ -139,10 +141,10 @@ void read_stages_take(void *stages, const struct event *e) {
     s->event_block->used += n;
 }
 
-static void track_block(struct flow_tracker *t, struct segment_block *b) {
+static void track_block(struct flow_tracker *t, const struct segment_block *b) {
     for (size_t at = 0; at < b->n; at += CAPTURE_BATCH) {
         size_t n = b->n - at < CAPTURE_BATCH ? b->n - at : CAPTURE_BATCH;
-        flow_batch(t, b->segment + at, b->verdict + at, n);
+        flow_batch_ready(t, b->segment + at, b->verdict + at, b->ready + at, n);
     }
 }
 
@@ -151,7 +153,7 @@ static void *track(void *stages) {
     pthread_setname_np(pthread_self(), "tracker");
     open_events(s);
     while (!cli_belt_is_over(s->segments)) {
-        struct segment_block *b = cli_belt_first(s->segments, IDLE_MS);
+        const struct segment_block *b = cli_belt_first(s->segments, IDLE_MS);
         if (b == NULL) {
             give_events(s);
             continue;

@@ -132,7 +132,7 @@ static void take_head(struct flow_tracker *t, const struct saved_head *head) {
     t->laden_from = t->counters.laden - head->data_segments;
     t->gaps = head->gaps;
     if (t->now_ns == 0)
-        clock_start(t, head->now_ns);
+        flow_advance(t, head->now_ns);
 }
 
 int flow_load(struct flow_tracker *const *t, size_t n, flow_read *read, flow_place *place,

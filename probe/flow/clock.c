@@ -1,6 +1,9 @@
 /*
  * clock: capture time. It only moves forward, by packets; timers run out in between, each at its
  * own time; a leap ahead needs witnesses (design 1.3).
+ *
+ * In two steps: clock_judge looks at stamps alone, clock_take brings the tracker to a packet's
+ * time.
  */
 #include "tracker.h"
 
@@ -66,7 +69,7 @@ void clock_run_timers(struct flow_tracker *t, uint64_t until_ns) {
         t->now_ns = until_ns;
 }
 
-void clock_start(struct flow_tracker *t, uint64_t ts_ns) {
+static void clock_start(struct flow_tracker *t, uint64_t ts_ns) {
     t->now_ns = ts_ns;
     t->wheel.tick = ts_ns >> WHEEL_TICK_BITS;
     picture_init(t);
@@ -79,6 +82,7 @@ void flow_advance(struct flow_tracker *t, uint64_t now_ns) {
         picture_reach(t, now_ns);
     if (now_ns > t->now_ns)
         clock_run_timers(t, now_ns);
+    t->front->clock.now_ns = t->now_ns;
 }
 
 /* What the witnesses of a leap began or repeated at the time before it happened, in truth, after
@@ -100,59 +104,60 @@ static void shift_witnesses(struct flow_tracker *t, uint64_t by_ns) {
     }
 }
 
-static bool leap_agrees(const struct flow_tracker *t, uint64_t ts_ns) {
-    return t->leap_seen > 0 && ts_ns + LEAP_NS > t->leap_ns && ts_ns < t->leap_ns + LEAP_NS;
+static bool leap_agrees(const struct clock *c, uint64_t ts_ns) {
+    return c->leap_seen > 0 && ts_ns + LEAP_NS > c->leap_ns && ts_ns < c->leap_ns + LEAP_NS;
 }
 
-static bool leap_believed(struct flow_tracker *t, uint64_t ts_ns) {
-    if (!leap_agrees(t, ts_ns))
-        t->leap_seen = 0;
-    t->leap_ns = ts_ns;
-    if (++t->leap_seen == LEAP_WITNESSES) {
-        shift_witnesses(t, ts_ns - t->now_ns);
-        return true;
-    }
-    t->leap_flow[t->leap_seen - 1] = FLOW_NONE;
-    return false;
+static bool leap_believed(struct clock *c, uint64_t ts_ns) {
+    if (!leap_agrees(c, ts_ns))
+        c->leap_seen = 0;
+    c->leap_ns = ts_ns;
+    return ++c->leap_seen == LEAP_WITNESSES;
+}
+
+enum clock_step clock_judge(struct clock *c, uint64_t ts_ns) {
+    bool leaps = c->now_ns != 0 && ts_ns > c->now_ns && ts_ns - c->now_ns > LEAP_NS;
+    if (leaps && !leap_believed(c, ts_ns))
+        return CLOCK_DOUBTS;
+    c->leap_seen = 0;
+    if (ts_ns < c->now_ns)
+        return CLOCK_STANDS;
+    c->now_ns = ts_ns;
+    return leaps ? CLOCK_LEAPS : CLOCK_GOES_ON;
 }
 
 bool flow_foresee(struct flow_tracker *t, uint64_t ts_ns) {
+    const struct clock *c = &t->front->clock;
     if (t->now_ns == 0 || ts_ns < t->now_ns || ts_ns - t->now_ns <= LEAP_NS)
         return true;
-    if (t->leap_seen + 1 < LEAP_WITNESSES || !leap_agrees(t, ts_ns))
+    if (c->leap_seen + 1 < LEAP_WITNESSES || !leap_agrees(c, ts_ns))
         return false;
     shift_witnesses(t, ts_ns - t->now_ns);
     return true;
 }
 
-/* The time of a packet by the tracker's clock: only forward, and leaps need three witnesses
- * (design 1.3). */
-static uint64_t take(struct flow_tracker *t, uint64_t ts_ns) {
-    if (t->now_ns == 0) {
-        clock_start(t, ts_ns);
-        return ts_ns;
-    }
-    if (ts_ns < t->now_ns) {
-        t->leap_seen = 0;
-        t->counters.reordered++;
-        return t->now_ns;
-    }
-    if (ts_ns - t->now_ns > LEAP_NS && !leap_believed(t, ts_ns)) {
-        t->counters.time_jumps++;
-        return t->now_ns;
-    }
-    t->leap_seen = 0;
+static void go_on(struct flow_tracker *t, uint64_t ts_ns) {
     if (ts_ns > t->picture.next_ns)
         picture_reach(t, ts_ns);
     if (wheel_is_quiet(&t->wheel, ts_ns))
         t->now_ns = ts_ns;
     else
         clock_run_timers(t, ts_ns);
-    return ts_ns;
 }
 
-uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns) {
-    uint64_t taken_ns = take(t, ts_ns);
+void clock_take(struct flow_tracker *t, uint64_t ts_ns, enum clock_step step, unsigned witness) {
+    t->leap_seen = witness;
+    if (t->now_ns == 0) {
+        clock_start(t, ts_ns);
+    } else if (step == CLOCK_STANDS) {
+        t->counters.reordered++;
+    } else if (step == CLOCK_DOUBTS) {
+        t->leap_flow[witness - 1] = FLOW_NONE;
+        t->counters.time_jumps++;
+    } else {
+        if (step == CLOCK_LEAPS)
+            shift_witnesses(t, ts_ns - t->now_ns);
+        go_on(t, ts_ns);
+    }
     t->counters.packets++; /* only now: a picture that it made due is of before it */
-    return taken_ns;
 }

@@ -17,6 +17,24 @@ enum {
     CACHED_FLOWS = 2048 /* so few stay in a core's cache anyway */
 };
 
+static void front_free(struct front *f) {
+    if (f == NULL)
+        return;
+    copies_free(f->copies);
+    free(f);
+}
+
+static struct front *front_new(void) {
+    struct front *f = aligned_alloc(_Alignof(struct front), sizeof *f);
+    if (f == NULL)
+        return NULL;
+    *f = (struct front){.copies = copies_new()};
+    if (f->copies != NULL)
+        return f;
+    free(f);
+    return NULL;
+}
+
 struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink, void *context) {
     struct flow_tracker *t = calloc(1, sizeof *t);
     if (t == NULL)
@@ -29,12 +47,12 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     t->evict_seed = 1;
     t->picture.next_ns = BASE_NEVER_NS; /* until the first packet */
     timers_convert(&config->timers, &t->timers);
-    t->copies = copies_new();
+    t->front = front_new();
     t->roles = calloc(1, sizeof *t->roles);
     t->host_timers = calloc(config->host_count + 1, sizeof *t->host_timers);
     pool_init(&t->pool);
     wheel_init(&t->wheel, &t->pool);
-    if (!t->copies || !t->roles || !t->host_timers || table_init(&t->table, &t->pool) != 0) {
+    if (!t->front || !t->roles || !t->host_timers || table_init(&t->table, &t->pool) != 0) {
         flow_free(t);
         return NULL;
     }
@@ -51,7 +69,7 @@ void flow_free(struct flow_tracker *t) {
     table_fini(&t->table);
     pool_fini(&t->pool);
     free(t->host_timers);
-    copies_free(t->copies);
+    front_free(t->front);
     free(t->roles);
     free(t);
 }
@@ -276,17 +294,23 @@ static bool step_short(struct flow_tracker *t, uint32_t index, const struct segm
     return true;
 }
 
-static void take_segment(struct flow_tracker *t, const struct segment *s, const struct flow_key *k,
-                         uint64_t signature, uint32_t guess) {
+/* struct flow_ready, inside: what is known of a segment before its connection is looked at. */
+struct ready {
+    _Alignas(struct flow_ready) struct flow_key key;
+    uint8_t step;    /* enum clock_step */
+    uint8_t witness; /* clock_take */
+    bool copy;       /* one like it was seen just before */
+};
+static_assert(sizeof(struct ready) == sizeof(struct flow_ready), "arrays of both are the same");
+
+static void take_segment(struct flow_tracker *t, const struct segment *s, const struct ready *r,
+                         uint32_t guess) {
+    const struct flow_key *k = &r->key;
     uint32_t index = find(t, k, guess);
     t->counters.tcp++;
-    if (index != FLOW_NONE && step_short(t, index, s, k->from)) {
-        copies_note(
-            t->copies, s,
-            signature); /* new octets, or a new acknowledgement: no copy, but one may follow */
-        return;
-    }
-    if (copies_is_copy(t->copies, s, signature)) {
+    if (index != FLOW_NONE && step_short(t, index, s, k->from))
+        return; /* it says something new: whatever it resembles, it is no copy */
+    if (r->copy) {
         t->counters.duplicates++;
         return;
     }
@@ -327,23 +351,38 @@ static void take_icmp(struct flow_tracker *t, const struct segment *s, const str
     flow_rest(t, index, b);
 }
 
-void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n) {
-    assert(n <= CAPTURE_BATCH);
-    struct flow_key key[CAPTURE_BATCH];
+static inline void prepare(struct front *f, const uint64_t seed[2], struct segment *segment,
+                           const uint8_t *verdict, size_t n, struct ready *r) {
     uint64_t signature[CAPTURE_BATCH];
-    uint32_t guess[CAPTURE_BATCH];
+    assert(n <= CAPTURE_BATCH);
     for (size_t i = 0; i < n; i++) {
         if (verdict[i] != DECODE_TCP && verdict[i] != DECODE_ICMP)
             continue;
-        flow_key_make(t->config.hash_seed, &segment[i], &key[i]);
-        table_prefetch(&t->table, key[i].hash);
-        if (verdict[i] == DECODE_TCP) {
-            signature[i] = copies_signature(&segment[i], &key[i]);
-            __builtin_prefetch(&t->copies->bucket[signature[i] % COPIES_BUCKETS], 1);
-        }
+        flow_key_make(seed, &segment[i], &r[i].key);
+        if (verdict[i] != DECODE_TCP)
+            continue;
+        signature[i] = copies_signature(&segment[i], &r[i].key);
+        __builtin_prefetch(&f->copies->bucket[signature[i] % COPIES_BUCKETS], 1);
     }
     for (size_t i = 0; i < n; i++) {
-        guess[i] = verdict[i] == DECODE_TCP ? table_guess(&t->table, key[i].hash) : FLOW_NONE;
+        r[i].step = (uint8_t)clock_judge(&f->clock, segment[i].ts_ns);
+        r[i].witness = (uint8_t)f->clock.leap_seen;
+        segment[i].ts_ns = f->clock.now_ns;
+        r[i].copy =
+            verdict[i] == DECODE_TCP && copies_is_copy(f->copies, &segment[i], signature[i]);
+    }
+}
+
+static inline void take_batch(struct flow_tracker *t, const struct segment *segment,
+                              const uint8_t *verdict, const struct ready *r, size_t n) {
+    uint32_t guess[CAPTURE_BATCH];
+    assert(n <= CAPTURE_BATCH);
+    for (size_t i = 0; i < n; i++) {
+        if (verdict[i] == DECODE_TCP || verdict[i] == DECODE_ICMP)
+            table_prefetch(&t->table, r[i].key.hash);
+    }
+    for (size_t i = 0; i < n; i++) {
+        guess[i] = verdict[i] == DECODE_TCP ? table_guess(&t->table, r[i].key.hash) : FLOW_NONE;
         if (guess[i] != FLOW_NONE)
             __builtin_prefetch(pool_at(&t->pool, guess[i]), 1);
     }
@@ -360,12 +399,28 @@ void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *
             __builtin_prefetch(line + at, 1);
     }
     for (size_t i = 0; i < n; i++) {
-        segment[i].ts_ns = clock_take(t, segment[i].ts_ns);
+        clock_take(t, segment[i].ts_ns, r[i].step, r[i].witness);
         if (verdict[i] == DECODE_TCP)
-            take_segment(t, &segment[i], &key[i], signature[i], guess[i]);
+            take_segment(t, &segment[i], &r[i], guess[i]);
         else if (verdict[i] == DECODE_ICMP)
-            take_icmp(t, &segment[i], &key[i]);
+            take_icmp(t, &segment[i], &r[i].key);
     }
+}
+
+void flow_prepare(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n,
+                  struct flow_ready *ready) {
+    prepare(t->front, t->config.hash_seed, segment, verdict, n, (struct ready *)(void *)ready);
+}
+
+void flow_batch_ready(struct flow_tracker *t, const struct segment *segment, const uint8_t *verdict,
+                      const struct flow_ready *ready, size_t n) {
+    take_batch(t, segment, verdict, (const struct ready *)(const void *)ready, n);
+}
+
+void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n) {
+    struct ready r[CAPTURE_BATCH];
+    prepare(t->front, t->config.hash_seed, segment, verdict, n, r);
+    take_batch(t, segment, verdict, r, n);
 }
 
 uint64_t flow_now(const struct flow_tracker *t) {
@@ -379,6 +434,6 @@ const struct flow_counters *flow_counters(const struct flow_tracker *t) {
 uint64_t flow_memory(const struct flow_tracker *t) {
     return pool_memory(&t->pool) + (t->table.mask + 1ull) * sizeof(struct table_slot) +
            (t->table.old ? (t->table.old_mask + 1ull) * sizeof(struct table_slot) : 0) +
-           t->wheel.heap_room * sizeof *t->wheel.heap + sizeof *t + sizeof *t->copies +
-           sizeof *t->roles;
+           t->wheel.heap_room * sizeof *t->wheel.heap + sizeof *t + sizeof *t->front +
+           sizeof *t->front->copies + sizeof *t->roles;
 }

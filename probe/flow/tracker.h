@@ -320,6 +320,28 @@ uint64_t copies_signature(const struct segment *s, const struct flow_key *k);
 void copies_note(struct copies *c, const struct segment *s, uint64_t signature);
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature);
 
+/* ---- clock.c: capture time, by the packets' stamps alone ---- */
+struct clock {
+    uint64_t now_ns; /* 0: before the first packet */
+    uint64_t leap_ns;
+    unsigned leap_seen; /* witnesses in a row of a leap ahead */
+};
+/* What a stamp does to it: now_ns is the packet's time then. */
+enum clock_step {
+    CLOCK_GOES_ON,
+    CLOCK_STANDS, /* it lies back */
+    CLOCK_DOUBTS, /* it leaps ahead, and there are not enough witnesses */
+    CLOCK_LEAPS   /* now there are */
+};
+enum clock_step clock_judge(struct clock *c, uint64_t ts_ns);
+
+/* What segments are told by that no connection has a say in. Another thread's, while it calls
+ * flow_prepare: in lines of its own. */
+struct front {
+    _Alignas(64) struct clock clock;
+    struct copies *copies;
+};
+
 /* ---- roles.c: who is the client ---- */
 enum role_score {
     ROLE_SYN = 255,
@@ -442,7 +464,7 @@ struct flow_tracker {
     struct pool pool;
     struct table table;
     struct wheel wheel;
-    struct copies *copies;
+    struct front *front;
     struct roles *roles;
     struct closes closes;
     struct flow_counters counters;
@@ -451,10 +473,10 @@ struct flow_tracker {
     uint64_t laden_from, gaps; /* lately: counters.laden beyond it, and what did not pass the tap
                                   (halved now and then) */
     struct signal_budget budget;
-    uint64_t now_ns, leap_ns;
+    uint64_t now_ns;
     uint64_t check_ns; /* no timer that a segment sets runs out earlier than this after it */
     uint32_t serial;
-    unsigned leap_seen;                 /* witnesses in a row of a leap ahead */
+    unsigned leap_seen;                 /* the packet is such a witness of a leap in doubt; or 0 */
     uint32_t leap_flow[LEAP_WITNESSES]; /* the flows of those that were given the time before it;
                                            FLOW_NONE */
     struct picture picture;
@@ -506,9 +528,9 @@ static inline bool flow_tap_loses(const struct flow_tracker *t) {
 /* tracker.c: one segment that is not a copy, for how much of what was sent the tap misses */
 void flow_note_quality(struct flow_tracker *t, bool payload, bool gap);
 
-/* clock.c: the time of a packet by the tracker's clock; timers before it run out. */
-uint64_t clock_take(struct flow_tracker *t, uint64_t ts_ns);
-void clock_start(struct flow_tracker *t, uint64_t ts_ns); /* time begins */
+/* clock.c: the packet that clock_judge has judged comes to the tracker, at clock.now_ns of then;
+ * timers before it run out. `witness`: of a leap in doubt, its leap_seen; else 0. */
+void clock_take(struct flow_tracker *t, uint64_t ts_ns, enum clock_step step, unsigned witness);
 void clock_run_timers(struct flow_tracker *t, uint64_t until_ns);
 
 /* keys.c */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does `read` give the same octets with any number of workers?    test_workers.py BINARY GENERATE
 
-Every golden case again with `--workers 2` and `3`; every capture of pcaps/; generated ones (whole, and with packets taken out)
+Every golden case again with `--workers 3`; every capture of pcaps/; generated ones (whole, and with packets taken out)
 in every format, and through a pipe that stands still now and then: output, messages and exit status are those of one worker.
 And the workers are there: threads of the names that probe/cli/read_stages.h gives them.
 """
@@ -84,7 +84,7 @@ class Workers(unittest.TestCase):
     def test_golden_cases(self):
         with tempfile.TemporaryDirectory() as folder:
             wrapper = os.path.join(folder, "spanwatch")
-            for n in WORKERS:
+            for n in WORKERS[1:]:
                 with open(wrapper, "w", encoding="ascii") as f:
                     f.write("#!/bin/sh\n[ \"$1\" = read ] && shift && exec '%s' read --workers %d \"$@\"\nexec '%s' \"$@\"\n"
                             % (BINARY, n, BINARY))
