@@ -13,6 +13,7 @@
 #include "spanwatch/record.h"
 
 #include <assert.h>
+#include <endian.h>
 
 enum {
     NAME_OCTETS = 64, /* of a probe (design 1.1) */
@@ -39,7 +40,8 @@ static uint8_t *put_number(uint8_t *p, uint64_t v, int octets) {
 
 static uint8_t *put_endpoint(uint8_t *p, const struct event_flow *f, bool client) {
     p = mempcpy(p, client ? f->client : f->server, addr_octets(f));
-    return put_number(p, client ? f->client_port : f->server_port, 2);
+    uint16_t port = htobe16(client ? f->client_port : f->server_port);
+    return mempcpy(p, &port, sizeof port);
 }
 
 uint64_t record_flow_id(const struct record_context *c, const struct event_flow *f) {
@@ -59,7 +61,8 @@ uint64_t record_flow_id(const struct record_context *c, const struct event_flow 
             p = put_number(p, s->layer[i].id, 4);
         }
     }
-    p = put_number(p, f->first_ns, 8);
+    uint64_t first_ns = htobe64(f->first_ns);
+    p = mempcpy(p, &first_ns, sizeof first_ns);
     *p++ = f->ordinal;
     return base_siphash(key, text, (size_t)(p - text));
 }

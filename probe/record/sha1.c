@@ -34,25 +34,32 @@ static uint32_t mix(int t, uint32_t b, uint32_t c, uint32_t d) {
     return (b ^ c ^ d) + 0xca62c1d6;
 }
 
+/* Steps of which mix() has one form: the compiler knows it where this is inlined. */
+__attribute__((always_inline)) static inline void steps(uint32_t v[5], const uint32_t *w, int from,
+                                                        int to) {
+    for (int t = from; t < to; t++) {
+        uint32_t next = rotl(v[0], 5) + mix(from, v[1], v[2], v[3]) + v[4] + w[t];
+        v[4] = v[3];
+        v[3] = v[2];
+        v[2] = rotl(v[1], 30);
+        v[1] = v[0];
+        v[0] = next;
+    }
+}
+
 static void add_block(uint32_t h[5], const uint8_t block[BLOCK]) {
-    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    uint32_t w[80], v[5];
+    memcpy(v, h, sizeof v);
     for (int t = 0; t < 16; t++)
         w[t] = load(block + 4 * t);
     for (int t = 16; t < 80; t++)
         w[t] = rotl(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
-    for (int t = 0; t < 80; t++) {
-        uint32_t next = rotl(a, 5) + mix(t, b, c, d) + e + w[t];
-        e = d;
-        d = c;
-        c = rotl(b, 30);
-        b = a;
-        a = next;
-    }
-    h[0] += a;
-    h[1] += b;
-    h[2] += c;
-    h[3] += d;
-    h[4] += e;
+    steps(v, w, 0, 20);
+    steps(v, w, 20, 40);
+    steps(v, w, 40, 60);
+    steps(v, w, 60, 80);
+    for (int i = 0; i < 5; i++)
+        h[i] += v[i];
 }
 
 void record_sha1(const void *data, size_t n, uint8_t digest[RECORD_SHA1_OCTETS]) {

@@ -5,6 +5,8 @@
  */
 #include "text.h"
 
+#include <endian.h>
+
 #include "spanwatch/record.h"
 
 static const char hex_digit[16] = "0123456789abcdef";
@@ -18,22 +20,50 @@ static char *put_pair(char *p, unsigned v) {
     return mempcpy(p, digit_pair + 2 * v, 2);
 }
 
-char *record_put_uint(char *p, uint64_t v) {
-    char digit[20];
-    char *d = digit + sizeof digit;
-    for (; v >= 100; v /= 100)
-        put_pair(d -= 2, (unsigned)(v % 100));
+/* Up to 9999, without leading zeros: what most numbers are. */
+static inline char *put_small(char *p, unsigned v) {
+    if (v >= 1000)
+        return put_pair(put_pair(p, v / 100), v % 100);
+    if (v >= 100) {
+        *p++ = (char)('0' + v / 100);
+        return put_pair(p, v % 100);
+    }
     if (v >= 10)
-        put_pair(d -= 2, (unsigned)v);
-    else
-        *--d = (char)('0' + v);
-    return mempcpy(p, d, (size_t)(digit + sizeof digit - d));
+        return put_pair(p, v);
+    *p++ = (char)('0' + v);
+    return p;
+}
+
+static inline char *put_four(char *p, unsigned v) {
+    return put_pair(put_pair(p, v / 100), v % 100);
+}
+
+char *record_put_uint(char *p, uint64_t v) {
+    enum { TEN_THOUSAND = 10000 };
+    unsigned part[4]; /* of four digits each, the lowest first */
+    int n = 0;
+    for (; v >= TEN_THOUSAND; v /= TEN_THOUSAND)
+        part[n++] = (unsigned)(v % TEN_THOUSAND);
+    p = put_small(p, (unsigned)v);
+    while (n > 0)
+        p = put_four(p, part[--n]);
+    return p;
+}
+
+/* Eight octets of one hexadecimal digit each, from eight of their own: digits, and letters 39
+ * further. */
+static uint64_t hex_octets(uint32_t v) {
+    uint64_t x = v;
+    x = (x << 16 | x) & UINT64_C(0x0000ffff0000ffff);
+    x = (x << 8 | x) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x << 4 | x) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t letter = (x + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
+    return x + UINT64_C(0x3030303030303030) + letter * 39;
 }
 
 char *record_put_hex(char *p, uint64_t v) {
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *p++ = hex_digit[v >> shift & 15];
-    return p;
+    uint64_t half[2] = {htobe64(hex_octets((uint32_t)(v >> 32))), htobe64(hex_octets((uint32_t)v))};
+    return mempcpy(p, half, sizeof half);
 }
 
 char *record_put_time(char *p, uint64_t ns) {
@@ -41,21 +71,19 @@ char *record_put_time(char *p, uint64_t ns) {
     p = record_put_uint(p, ns / BASE_NS_PER_S);
     *p++ = '.';
     *p++ = (char)('0' + fraction / 100000000);
-    p = put_pair(p, fraction / 1000000 % 100);
-    p = put_pair(p, fraction / 10000 % 100);
-    p = put_pair(p, fraction / 100 % 100);
-    return put_pair(p, fraction % 100);
+    p = put_four(p, fraction / 10000 % 10000);
+    return put_four(p, fraction % 10000);
 }
 
 char *record_put_word(char *p, const char *word) {
-    p = mempcpy(p, word, strlen(word));
+    p = stpcpy(p, word);
     *p++ = '"';
     return p;
 }
 
 static char *put_v4(char *p, const uint8_t *octet) {
     for (int i = 0; i < 4; i++) {
-        p = record_put_uint(p, octet[i]);
+        p = put_small(p, octet[i]);
         *p++ = '.';
     }
     return p - 1;
@@ -168,21 +196,21 @@ static size_t escape(const unsigned char *s, char out[8], size_t *used) {
     return 6;
 }
 
-static bool is_plain(unsigned char c) {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
+/* What JSON takes as it is: printable ASCII but for quotes and backslashes. */
+static const bool is_plain[256] = {
+    [' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
 
 char *record_put_text(char *p, const char *text, size_t max) {
     const unsigned char *s = (const unsigned char *)text;
     const char *end = p + max;
-    while (*s != '\0' && p < end) {
-        if (is_plain(*s)) {
+    while (p < end) {
+        if (is_plain[*s]) {
             *p++ = (char)*s++;
             continue;
         }
         char escaped[8];
-        size_t used, n = escape(s, escaped, &used);
-        if (n > (size_t)(end - p))
+        size_t used, n = *s == '\0' ? 0 : escape(s, escaped, &used);
+        if (n == 0 || n > (size_t)(end - p))
             break;
         p = mempcpy(p, escaped, n);
         s += used;

@@ -172,6 +172,8 @@ static void mask_address(struct service_rule *key, unsigned prefix_length) {
 const char *service_configured(const struct service_table *t, const struct base_addr *server,
                                uint16_t port, int vlan) {
     struct service_rule address = {0};
+    if (t->group_count == 0)
+        return NULL;
     service_rule_address(&address, server);
     for (size_t g = 0; g < t->group_count; g++) { /* longest prefix first within a family */
         const struct service_group *group = &t->group[g];
