@@ -13,6 +13,9 @@ bool machine_beyond_window(struct machine *m) {
     if (!machine_is(peer, TCP_ACKING) ||
         !tcp_before(machine_edge(peer, &m->c->end[m->from]), m->s->seq) || peer->window == 0)
         return false;
+    const struct tcp_detail *pd = &m->c->detail[!m->from];
+    if (pd->ahead_kind == TCP_AHEAD_ACK && pd->ahead == m->s->seq)
+        return false; /* what the peer said that it awaits, unconfirmed so far */
     if ((d->ahead_kind == TCP_AHEAD_SEQ || d->ahead_kind == TCP_AHEAD_FIN) &&
         !tcp_before(m->s->seq, d->ahead))
         return false;
@@ -62,7 +65,10 @@ void machine_settle_ahead(struct machine *m, unsigned acker, uint32_t reached) {
     struct tcp_detail *d = &m->c->detail[acker];
     if (d->ahead_kind != TCP_AHEAD_ACK || tcp_before(reached, d->ahead))
         return;
+    struct tcp_endpoint *e = &m->c->end[acker];
     d->ahead_kind = TCP_AHEAD_NONE;
+    if (machine_is(e, TCP_ACKING) && tcp_before(e->acked, d->ahead))
+        e->acked = d->ahead; /* so that a copy of it says nothing new */
     if (tcp_before(m->c->end[!acker].nxt, d->ahead))
         take_unseen(m, !acker, d->ahead);
 }

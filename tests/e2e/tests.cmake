@@ -28,6 +28,10 @@ if(Python3_FOUND)
                                      --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_tap_loss PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 600)
 
+  add_test(NAME e2e_tap_copies COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/tap_copies.py
+                                       --spanwatch $<TARGET_FILE:spanwatch>)
+  set_tests_properties(e2e_tap_copies PROPERTIES LABELS e2e TIMEOUT 300)
+
   add_test(NAME e2e_live COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/live.py
                                  --spanwatch $<TARGET_FILE:spanwatch>)
   set_tests_properties(e2e_live PROPERTIES LABELS e2e SKIP_RETURN_CODE 77 TIMEOUT 300)
