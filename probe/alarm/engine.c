@@ -43,6 +43,8 @@ void alarm_use_rules(struct alarm_engine *a, const struct alarm_rules *rules) {
     a->rules = rules;
     a->idle_limits = rules_limit_idle(rules);
     a->least_silent_s = rules_least(rules, ALARM_CLIENT_SILENT, ALARM_RAISE);
+    for (uint32_t i = 0; i < a->pairs; i++)
+        a->watch[i].due_s = 0;
     for (int kind = 0; kind < ALARM_KINDS; kind++)
         a->age_s[kind] = rules_find(rules, (enum alarm_kind)kind, NULL, NULL)->number[ALARM_AGE];
     for (uint32_t i = 0; i < a->entries; i++) /* the rule's name dies with the old rules */
@@ -65,7 +67,8 @@ const struct alarm_counters *alarm_counters(const struct alarm_engine *a) {
 /* All tables full; each index has twice as many slots as entries at most, after it has grown. */
 static_assert(MOST_SERVICES * (sizeof(struct service) + 3 * sizeof(struct histogram) +
                                sizeof(struct closers)) +
-                      MOST_ENDPOINTS * sizeof(struct endpoint) + MOST_PAIRS * sizeof(struct pair) +
+                      MOST_ENDPOINTS * sizeof(struct endpoint) +
+                      MOST_PAIRS * (sizeof(struct pair) + sizeof(struct pair_watch)) +
                       MOST_CLIENTS * sizeof(struct client) + MOST_SCANS * sizeof(struct scan) +
                       MOST_PORT_MAPS * sizeof(struct port_map) +
                       MOST_ALARMS * sizeof(struct entry) + MOST_SERIES * sizeof(struct baseline) +
@@ -81,8 +84,9 @@ uint64_t alarm_memory(const struct alarm_engine *a) {
     uint64_t octets = sizeof *a + sizeof *a->sketch + TROUBLE_SORTS * sizeof *a->trouble +
                       a->services_room * sizeof *a->service +
                       a->endpoints_room * sizeof *a->endpoint + a->pairs_room * sizeof *a->pair +
-                      a->clients_room * sizeof *a->client + a->scans * sizeof **a->scan +
-                      a->port_maps * sizeof *a->port_map[0] + a->entries_room * sizeof *a->entry +
+                      a->watch_room * sizeof *a->watch + a->clients_room * sizeof *a->client +
+                      a->scans * sizeof **a->scan + a->port_maps * sizeof *a->port_map[0] +
+                      a->entries_room * sizeof *a->entry +
                       a->baselines.count * sizeof **a->baselines.series +
                       a->baselines.cells * sizeof(struct baseline_cell);
     const struct alarm_index *indexes[] = {&a->service_names, &a->endpoint_index,
@@ -119,8 +123,10 @@ static void detect_service(struct alarm_engine *a, int64_t i) {
 
 /* Of one that was quiet for a minute nothing is asked but whether it is absent: an alarm that it
  * still has is settled without it. */
-static void detect_pair(struct alarm_engine *a, struct pair *p) {
-    if (p->stirred > 0 || p->ports != NULL || p->rate != NULL) {
+static void detect_pair(struct alarm_engine *a, uint32_t i) {
+    struct pair *p = &a->pair[i];
+    bool stirs = pair_stirs(a, i);
+    if (stirs) {
         detect_timeout(a, p);
         detect_ports(a, p);
         detect_churn(a, p);
@@ -128,7 +134,7 @@ static void detect_pair(struct alarm_engine *a, struct pair *p) {
             detect_pair_retrans(a, p);
     }
     if (a->whole)
-        detect_silent(a, p);
+        detect_silent(a, i, stirs && p->established > 0);
 }
 
 static void detect_client(struct alarm_engine *a, struct client *c) {
@@ -173,8 +179,8 @@ static void end_window(struct alarm_engine *a) {
         detect_service(a, i);
     }
     for (uint32_t i = 0; i < a->pairs; i++)
-        if (a->pair[i].used)
-            detect_pair(a, &a->pair[i]);
+        if (a->watch[i].used)
+            detect_pair(a, i);
     for (uint32_t i = 0; i < a->clients; i++)
         if (a->client[i].used)
             detect_client(a, &a->client[i]);
@@ -220,10 +226,12 @@ void alarm_event(void *engine, const struct event *e) {
     struct alarm_engine *a = engine;
     if (e->ts_ns > a->now_ns)
         a->now_ns = e->ts_ns;
-    switch (e->type) {
-    case EVENT_TRANSITION:
-        feed_transition(a, e);
+    if (e->type == EVENT_TRANSITION) { /* nearly all are */
+        if (feed_concerns(&e->transition))
+            feed_transition(a, e);
         return;
+    }
+    switch (e->type) {
     case EVENT_CONNECTION:
         feed_connection(a, e);
         return;

@@ -61,15 +61,20 @@ uint32_t index_hash(const void *data, size_t n, uint32_t more);
 /* ---- histogram.c: latencies of a window ---- */
 enum { HISTOGRAM_SUB = 8, HISTOGRAM_BUCKETS = 22 * HISTOGRAM_SUB, HISTOGRAM_WINDOWS = 3 };
 struct histogram {
-    uint32_t n[HISTOGRAM_WINDOWS]; /* of each window, the current one first */
-    uint8_t bucket[HISTOGRAM_WINDOWS][HISTOGRAM_BUCKETS]; /* feed.c gives a sample: 255 is plenty */
+    uint32_t n[HISTOGRAM_WINDOWS]; /* of each window; a ring, as the buckets */
+    uint8_t now;                   /* the current window's place in it */
+    _Alignas(
+        8) uint8_t bucket[HISTOGRAM_WINDOWS][HISTOGRAM_BUCKETS]; /* of a sample: 255 is plenty */
 };
 void histogram_add(struct histogram *h, uint64_t ns);
 void histogram_turn(struct histogram *h); /* a new window begins */
 /* The p-th quantile in ms over as many of the last windows as it takes to have `least` samples; how
  * many there were. */
 uint32_t histogram_quantile(const struct histogram *h, double p, uint32_t least, double *ms);
-/* How many samples of the current window lie above `ms`. */
+/* How many samples the current window has, all that are kept have; how many of the current one lie
+ * above `ms`. */
+uint32_t histogram_count(const struct histogram *h);
+uint32_t histogram_lately(const struct histogram *h);
 uint32_t histogram_above(const struct histogram *h, double ms);
 
 /* ---- baseline.c ---- */
@@ -199,17 +204,24 @@ struct port_map {
     uint32_t reused[MINUTE_WINDOWS], opened[MINUTE_WINDOWS];
 };
 
+/* What each window asks of every pair, side by side: of most of them, nothing else. */
+struct pair_watch {
+    uint32_t tag;       /* in the index, and in the sketch */
+    uint32_t present_s; /* when it was there last, in time that the tap worked; 0: never yet */
+    uint32_t due_s;     /* when it may be missed, by that time; NEVER_S: not before it comes */
+    bool used;          /* the entry holds a pair */
+    bool silent;        /* its alarm of that kind is raised */
+};
+#define NEVER_S UINT32_MAX
+
 struct pair {
-    /* what a window asks of each */
     struct base_addr client;
-    bool used, proven; /* proven: a handshake was completed */
-    bool silent;       /* its alarm of that kind is raised */
-    bool rate_asked;   /* rate was looked for */
-    bool way_learned;  /* way_ms was moved up in this window */
-    uint8_t stirred;   /* windows that something may be counted in, yet: 0 when it has been quiet */
-    uint32_t service, tag;
-    uint64_t last_ns;    /* of its connections */
-    uint64_t present_ns; /* when it was seen last, in time that the tap worked */
+    bool proven;      /* a handshake was completed */
+    bool rate_asked;  /* rate was looked for */
+    bool way_learned; /* way_ms was moved up in this window */
+    uint8_t stirred;  /* windows that something may be counted in, yet: 0 when it has been quiet */
+    uint32_t service;
+    uint64_t last_ns; /* of its connections */
     struct port_map *ports;
     struct baseline *rate; /* of those that open many */
 
@@ -232,16 +244,24 @@ struct pair {
 /*
  * What is known of all pairs at the cost of a few octets: how many connections each opened in the
  * window, and which were there at all. Only a pair that opens OFTEN or more in a window is counted
- * by itself; others are made known once, and so many a window. Different pairs may share a place:
- * then one is counted too early, or learned an hour later (when the salt changes).
+ * by itself; others are made known once: NEW_PAIRS in a window, and one connection in NEW_SHARE.
+ * Different pairs may share a place: then one is counted too early, or learned an hour later (when
+ * the salt changes).
  */
-enum { SKETCH_BLOCKS = 1 << 12, BLOCK_PLACES = 32, BLOCK_WORDS = 2, OFTEN = 16, NEW_PAIRS = 5000 };
+enum {
+    SKETCH_BLOCKS = 1 << 12,
+    BLOCK_PLACES = 32,
+    BLOCK_WORDS = 2,
+    OFTEN = 16,
+    NEW_PAIRS = 512,
+    NEW_SHARE = 64
+};
 struct pair_sketch {
     struct sketch_block { /* a line of the cache: one miss a connection */
         _Alignas(64) uint8_t opened[BLOCK_PLACES];
         uint64_t here[BLOCK_WORDS], known[BLOCK_WORDS];
     } block[SKETCH_BLOCKS];
-    uint32_t salt, fresh; /* fresh: pairs made in this window */
+    uint32_t salt, opened, fresh; /* connections opened, and pairs made, in this window */
     uint64_t hour;
 };
 struct sketch_place {
@@ -390,7 +410,9 @@ struct alarm_engine {
         int16_t service; /* + 1; 0: none */
     } near[NEAR];
     struct pair *pair;
-    uint32_t pairs, pairs_room, pairs_hand, unproven;
+    struct pair_watch *watch;        /* of each pair */
+    uint64_t stirs[MOST_PAIRS / 64]; /* a bit each: it has more to be asked than its watch says */
+    uint32_t pairs, pairs_room, watch_room, pairs_hand, unproven;
     struct pair_sketch *sketch;
     struct alarm_index pair_index;
     struct client *client;
@@ -451,6 +473,9 @@ static inline uint32_t pair_tag(const struct event_flow *f, uint32_t service) {
 }
 struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_t service,
                      bool make, bool proven);
+static inline bool pair_stirs(const struct alarm_engine *a, uint32_t i) {
+    return (a->stirs[i / 64] >> (i % 64) & 1) != 0;
+}
 struct client *client_of(struct alarm_engine *a, const uint8_t addr[16], uint8_t family, bool make);
 void tables_turn(struct alarm_engine *a); /* a window is over */
 void tables_fini(struct alarm_engine *a);
@@ -482,6 +507,13 @@ void feed_signal(struct alarm_engine *a, const struct event *e);
 /* ... and what it shares with feed_member.c */
 static inline bool feed_both_open(const uint8_t state[2]) {
     return state[EVENT_CLIENT] == TCP_ESTABLISHED && state[EVENT_SERVER] == TCP_ESTABLISHED;
+}
+/* What no counter is about costs no look-up: the ends of what was closed before. */
+static inline bool feed_concerns(const struct event_transition *t) {
+    const uint8_t *was = t->was, *now = t->state;
+    return feed_both_open(was) || feed_both_open(now) ||
+           (was[EVENT_CLIENT] <= TCP_SYN_SENT && was[EVENT_CLIENT] != now[EVENT_CLIENT]) ||
+           (was[EVENT_SERVER] <= TCP_SYN_RECEIVED && was[EVENT_SERVER] != now[EVENT_SERVER]);
 }
 bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f);
 bool feed_was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s);
@@ -517,7 +549,7 @@ void detect_ports(struct alarm_engine *a, struct pair *p);           /* time_wai
 void ports_note(struct alarm_engine *a, struct pair *p, uint16_t port, uint64_t ts_ns, bool opens);
 void ports_forget(struct pair *p);
 void detect_churn(struct alarm_engine *a, struct pair *p);
-void detect_silent(struct alarm_engine *a, struct pair *p); /* client_silent */
+void detect_silent(struct alarm_engine *a, uint32_t i, bool connected); /* client_silent */
 void scan_note(struct alarm_engine *a, const struct event_flow *f, uint64_t ts_ns, bool failed);
 void scan_forget(struct client *c);
 void detect_scan(struct alarm_engine *a, struct client *c); /* port_scan, host_scan */

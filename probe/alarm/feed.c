@@ -13,7 +13,7 @@ enum {
     MANY_CLOSED = 4,    /* one in so many of those that were open */
     TIMES_FROM = 10,    /* handshakes */
     TIMES_ENOUGH = 128, /* of these in a window */
-    UNNAMED_TIMES = 1000,
+    UNNAMED_TIMES = 300,
     SLOWER_TIMES = 2, /* than usual for that client: of handshake_latency */
     SLOWER_MS = 20,
     HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
@@ -163,7 +163,8 @@ static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     *at.here |= at.bit;
     bool often = *at.opened >= OFTEN, known = (*at.known & at.bit) != 0;
     s->has_often = s->has_often || often;
-    if (!often && !may_return(s) && (known || a->sketch->fresh >= NEW_PAIRS))
+    uint32_t room = NEW_PAIRS + ++a->sketch->opened / NEW_SHARE;
+    if (!often && !may_return(s) && (known || a->sketch->fresh >= room))
         return;
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, true, seen);
     if (p == NULL)
@@ -293,12 +294,8 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
     const uint8_t *was = t->was, *now = t->state;
     if (t->cause == TCP_CAUSE_ROLES || t->cause == TCP_CAUSE_MOVED)
         return; /* the next picture tells */
-    /* What no counter is about costs no look-up: the ends of what was closed before. */
     bool server_moves = was[EVENT_SERVER] != now[EVENT_SERVER];
-    bool opening = was[EVENT_CLIENT] <= TCP_SYN_RECEIVED || was[EVENT_SERVER] <= TCP_SYN_RECEIVED;
     bool was_open = feed_both_open(was);
-    if (!opening && !was_open)
-        return;
     int64_t i = service_of(a, &e->flow);
     if (i == NONE)
         return;

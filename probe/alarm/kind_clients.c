@@ -60,14 +60,14 @@ static void set_bit(uint8_t *bits, uint32_t n, bool on) {
     bits[n / 8] = (uint8_t)(on ? bits[n / 8] | 1u << (n % 8) : bits[n / 8] & ~(1u << (n % 8)));
 }
 
-/* Time by a clock that stands still while the tap does not work. */
-static uint64_t worked_ns(const struct alarm_engine *a) {
-    return a->now_ns - a->silent_ns;
+/* Time by a clock that stands still while the tap does not work: at the end of a window it shows
+ * whole seconds. */
+static uint32_t worked_s(const struct alarm_engine *a) {
+    return (uint32_t)((a->now_ns - a->silent_ns) / BASE_NS_PER_S);
 }
 
-static void note_gap(const struct alarm_engine *a, struct pair *p, uint64_t gap_ns) {
+static void note_gap(const struct alarm_engine *a, struct pair *p, uint32_t gap_s) {
     uint32_t day = (uint32_t)(a->now_ns / HOUR_NS / DAY_HOURS), at = day % FORGET_DAYS;
-    uint32_t gap_s = (uint32_t)(gap_ns / BASE_NS_PER_S);
     if (p->gap_day[at] != day) {
         p->gap_day[at] = day;
         p->gap_s[at] = 0;
@@ -86,9 +86,15 @@ static void note_often(struct pair *p, uint32_t hour, unsigned n) {
     *came = (uint8_t)(*came == 0 ? n : (*came + n + 1) / 2);
 }
 
+/* It is here, as it was in the window before, and in the same hour: that is marked. */
+static bool is_marked(const struct alarm_engine *a, const struct pair_watch *w) {
+    return w->present_s != 0 && !w->silent && worked_s(a) - w->present_s <= ALARM_WINDOW_S &&
+           (a->now_ns - ALARM_WINDOW_NS) / HOUR_NS == hour_now(a);
+}
+
 /* It is here: its hour is marked, those since it was seen last are not. */
-static void note_present(const struct alarm_engine *a, struct pair *p) {
-    uint32_t hour = hour_now(a);
+static void note_present(const struct alarm_engine *a, struct pair *p, struct pair_watch *w) {
+    uint32_t hour = hour_now(a), now_s = worked_s(a);
     uint32_t absent = p->last_hour != 0 && hour > p->last_hour ? hour - p->last_hour - 1 : 0;
     for (uint32_t i = 1; i <= absent && i <= WEEK_HOURS; i++) {
         set_bit(p->hours, (hour - i) % WEEK_HOURS, false);
@@ -99,12 +105,11 @@ static void note_present(const struct alarm_engine *a, struct pair *p) {
         note_often(p, p->last_hour, p->came_now);
         p->came_now = 0;
     }
-    if (worked_ns(a) - p->present_ns > ALARM_WINDOW_NS)
+    if (now_s - w->present_s > ALARM_WINDOW_S)
         p->came_now = (uint8_t)(p->came_now + (p->came_now < UINT8_MAX));
     p->last_hour = hour;
-    if (p->present_ns != 0 && !p->silent && worked_ns(a) > p->present_ns)
-        note_gap(a, p, worked_ns(a) - p->present_ns);
-    p->present_ns = worked_ns(a);
+    if (w->present_s != 0 && !w->silent && now_s > w->present_s)
+        note_gap(a, p, now_s - w->present_s);
 }
 
 static double presence(const struct pair *p) {
@@ -141,19 +146,19 @@ static bool is_missed(const struct alarm_engine *a, const struct pair *p, double
     return least >= OFTEN_AN_HOUR || expected >= SURELY || regular;
 }
 
-void detect_silent(struct alarm_engine *a, struct pair *p) {
+/* Until it is seen again nothing changes but the time. */
+static uint32_t ask_again_s(const struct pair_watch *w, double absent_s, double raise_s) {
+    double due_s = w->present_s + raise_s;
+    return absent_s > raise_s ? 0 : due_s < NEVER_S ? (uint32_t)due_s : NEVER_S;
+}
+
+static void judge_silent(struct alarm_engine *a, uint32_t i, bool here, double absent_s) {
     struct judgement j;
-    struct sketch_place at = sketch_at(a->sketch, p->tag);
-    bool here = p->established > 0 || (*at.here & at.bit) != 0;
+    struct pair *p = &a->pair[i];
+    struct pair_watch *w = &a->watch[i];
     double hours = a->config.history_hours > 0 ? a->config.history_hours : DAY_HOURS;
-    if (here)
-        note_present(a, p);
-    if (!p->proven || p->present_ns == 0 || (!p->silent && here))
-        return;
-    double absent_s = (double)(worked_ns(a) - p->present_ns) / (double)BASE_NS_PER_S;
-    if (!p->silent && absent_s < a->least_silent_s)
-        return;
-    if (rules_allows(a->rules, &p->client) ||
+    w->due_s = NEVER_S;
+    if (!p->proven || rules_allows(a->rules, &p->client) ||
         !judgement_begin(a, &j, ALARM_CLIENT_SILENT, p->service, &p->client))
         return;
     double gap_s = usual_gap(p);
@@ -173,5 +178,23 @@ void detect_silent(struct alarm_engine *a, struct pair *p) {
     j.over = here || gone_for_good;
     j.detail.age_s = absent_s;
     alarm_judge(a, &j);
-    p->silent = alarm_is_active(a, ALARM_CLIENT_SILENT, p->service, &p->client);
+    w->silent = alarm_is_active(a, ALARM_CLIENT_SILENT, p->service, &p->client);
+    if (habitual || w->silent)
+        w->due_s = w->silent ? 0 : ask_again_s(w, absent_s, j.raise);
+}
+
+void detect_silent(struct alarm_engine *a, uint32_t i, bool connected) {
+    struct pair_watch *w = &a->watch[i];
+    struct sketch_place at = sketch_at(a->sketch, w->tag);
+    bool here = connected || (*at.here & at.bit) != 0;
+    if (here) {
+        if (!is_marked(a, w))
+            note_present(a, &a->pair[i], w);
+        w->present_s = worked_s(a);
+        w->due_s = 0;
+    }
+    double absent_s = worked_s(a) - w->present_s;
+    bool late = !here && absent_s >= a->least_silent_s && worked_s(a) >= w->due_s;
+    if (w->present_s != 0 && (w->silent || late))
+        judge_silent(a, i, here, absent_s);
 }

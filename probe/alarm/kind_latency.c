@@ -38,7 +38,8 @@ static bool beyond_chance(uint32_t some, uint32_t n) {
 
 static bool is_slow(const struct service *s, enum latency which, double level_ms) {
     const struct histogram *h = s->latency[which];
-    return h->n[0] >= FEW && beyond_chance(histogram_above(h, level_ms), h->n[0]);
+    uint32_t n = histogram_count(h);
+    return n >= FEW && beyond_chance(histogram_above(h, level_ms), n);
 }
 
 static enum level level_of(const struct service *s, enum latency which,
@@ -56,6 +57,8 @@ static struct latency_view look(struct alarm_engine *a, int64_t i, enum latency 
     uint32_t least = (uint32_t)rule_of(j, ALARM_SAMPLES);
     struct usual usual;
     if (h == NULL)
+        return v;
+    if (histogram_lately(h) < least && !alarm_is_known(a, j->kind, i, NULL))
         return v;
     v.n = histogram_quantile(h, QUANTILE, least, &v.value);
     if (v.n < least || engine_doubts(a)) {

@@ -60,7 +60,7 @@ static void close_wait(struct alarm_engine *a, int64_t service, const struct bas
 static void name_peer(const struct alarm_engine *a, int64_t service, struct base_addr *peer) {
     uint32_t most = 0;
     for (uint32_t i = 0; i < a->pairs; i++)
-        if (a->pair[i].used && a->pair[i].service == service && a->pair[i].fin_wait2 > most) {
+        if (a->watch[i].used && a->pair[i].service == service && a->pair[i].fin_wait2 > most) {
             most = a->pair[i].fin_wait2;
             *peer = a->pair[i].client;
         }

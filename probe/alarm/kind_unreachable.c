@@ -93,4 +93,6 @@ void detect_timeout(struct alarm_engine *a, struct pair *p) {
     j.detail.count = n;
     j.trouble = TROUBLE_SILENT;
     alarm_judge(a, &j);
+    if (alarm_is_known(a, ALARM_CONNECT_TIMEOUT, p->service, &p->client) && p->stirred < 2)
+        p->stirred = 2; /* to be told whole until it is over, which takes longer than a minute */
 }

@@ -175,7 +175,7 @@ static void put_top(const struct alarm_engine *a, const struct judgement *j, str
         return;
     for (uint32_t i = 0; i < a->pairs; i++) {
         const struct pair *p = &a->pair[i];
-        if (!p->used || p->service != j->service)
+        if (!a->watch[i].used || p->service != j->service)
             continue;
         uint32_t value;
         memcpy(&value, (const char *)p + j->share, sizeof value);

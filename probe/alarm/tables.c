@@ -70,7 +70,7 @@ static bool service_may_go(const struct alarm_engine *a, uint32_t i, bool presse
 static void service_drop(struct alarm_engine *a, uint32_t i) {
     uint32_t e = a->service[i].endpoint;
     for (uint32_t p = 0; p < a->pairs && a->service[i].pairs > 0; p++)
-        if (a->pair[p].used && a->pair[p].service == i)
+        if (a->watch[p].used && a->pair[p].service == i)
             pair_drop(a, p);
     if (a->endpoint[e].used && a->endpoint[e].service == i)
         endpoint_drop(a, e);
@@ -207,9 +207,11 @@ void alarm_services_changed(struct alarm_engine *a) {
 static void pair_drop(struct alarm_engine *a, uint32_t i) {
     struct pair *p = &a->pair[i];
     ports_forget(p);
-    index_remove(&a->pair_index, p->tag, i);
+    index_remove(&a->pair_index, a->watch[i].tag, i);
     a->unproven -= !p->proven;
     a->service[p->service].pairs--;
+    a->stirs[i / 64] &= ~(UINT64_C(1) << (i % 64));
+    a->watch[i] = (struct pair_watch){0};
     *p = (struct pair){0};
 }
 
@@ -221,15 +223,18 @@ static int64_t pair_slot(struct alarm_engine *a, bool proven) {
         if (a->pairs == a->pairs_room &&
             make_room(&a->pair, &a->pairs_room, MOST_PAIRS, sizeof *a->pair) != 0)
             return NONE;
+        if (a->pairs == a->watch_room &&
+            make_room(&a->watch, &a->watch_room, MOST_PAIRS, sizeof *a->watch) != 0)
+            return NONE;
         return a->pairs++;
     }
     int64_t victim = NONE;
     for (int n = 0; n < LOOK && a->pairs > 0; n++) {
         uint32_t i = a->pairs_hand++ % a->pairs;
         struct pair *p = &a->pair[i];
-        if (!p->used && !crowded)
+        if (!a->watch[i].used && !crowded)
             return i;
-        if (!p->used || p->established > 0 || (p->proven && !proven))
+        if (!a->watch[i].used || p->established > 0 || (p->proven && !proven))
             continue;
         if (!p->proven) {
             victim = i;
@@ -245,6 +250,12 @@ static int64_t pair_slot(struct alarm_engine *a, bool proven) {
     return victim;
 }
 
+/* Something is counted for it: it is looked at for a minute. */
+static void stir(struct alarm_engine *a, uint32_t i) {
+    a->pair[i].stirred = MINUTE_WINDOWS + 1;
+    a->stirs[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
 struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_t service,
                      bool make, bool proven) {
     uint32_t tag = pair_tag(f, service), at = tag;
@@ -253,7 +264,7 @@ struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_
         if (p->service != service || p->client.family != f->family ||
             memcmp(p->client.octet, f->client, 16) != 0)
             continue;
-        p->stirred = MINUTE_WINDOWS + 1;
+        stir(a, (uint32_t)i);
         if (proven && !p->proven) {
             p->proven = true;
             a->unproven--;
@@ -264,12 +275,9 @@ struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_
     if (i == NONE || index_insert(&a->pair_index, tag, (uint32_t)i) != 0)
         return NULL;
     struct pair *p = &a->pair[i];
-    *p = (struct pair){.used = true,
-                       .proven = proven,
-                       .stirred = MINUTE_WINDOWS + 1,
-                       .service = service,
-                       .tag = tag,
-                       .last_ns = a->now_ns};
+    *p = (struct pair){.proven = proven, .service = service, .last_ns = a->now_ns};
+    a->watch[i] = (struct pair_watch){.used = true, .tag = tag};
+    stir(a, (uint32_t)i);
     addr_of(f->family, f->client, &p->client);
     p->first_hour = (uint32_t)(a->now_ns / BASE_NS_PER_S / 3600);
     a->unproven += !proven;
@@ -390,19 +398,28 @@ static void turn_sketch(struct alarm_engine *a) {
         if (anew)
             memset(k->block[i].known, 0, sizeof k->block[i].known);
     }
-    k->fresh = 0;
+    k->opened = k->fresh = 0;
     if (!anew)
         return;
     k->hour = hour;
     k->salt = (uint32_t)hour * 2246822519u;
     for (uint32_t i = 0; i < a->pairs; i++) {
-        struct sketch_place at = sketch_at(k, a->pair[i].tag);
-        if (a->pair[i].used)
+        struct sketch_place at = sketch_at(k, a->watch[i].tag);
+        if (a->watch[i].used)
             *at.known |= at.bit;
     }
 }
 
-static void turn_pair(struct pair *p) {
+/* One that is quiet, and about which nothing more is known, is left alone until it stirs again. */
+static void turn_pair(struct alarm_engine *a, uint32_t i) {
+    struct pair *p = &a->pair[i];
+    if (p->stirred == 0) {
+        if (!p->proven && engine_ago(a, p->last_ns) > IDLE_S * BASE_NS_PER_S)
+            pair_drop(a, i);
+        else if (p->proven && p->ports == NULL && p->rate == NULL)
+            a->stirs[i / 64] &= ~(UINT64_C(1) << (i % 64));
+        return;
+    }
     p->opened = p->closed = p->short_lived = p->refused = p->timeouts = p->aborts = 0;
     p->established = p->open = p->half_open = p->close_wait = p->fin_wait2 = 0;
     p->laden = p->again = p->stalled = 0;
@@ -423,15 +440,9 @@ void tables_turn(struct alarm_engine *a) {
         if (a->services > MOST_SERVICES / 2 && service_may_go(a, i, false))
             service_drop(a, i);
     }
-    for (uint32_t i = 0; i < a->pairs; i++) {
-        struct pair *p = &a->pair[i];
-        if (!p->used)
-            continue;
-        if (p->stirred > 0)
-            turn_pair(p);
-        if (!p->proven && engine_ago(a, p->last_ns) > IDLE_S * BASE_NS_PER_S)
-            pair_drop(a, i);
-    }
+    for (uint32_t i = 0; i < a->pairs; i++)
+        if (pair_stirs(a, i))
+            turn_pair(a, i);
     for (uint32_t i = 0; i < a->clients; i++)
         if (a->client[i].used)
             turn_client(a, i);
@@ -447,6 +458,7 @@ void tables_fini(struct alarm_engine *a) {
     free(a->service);
     free(a->endpoint);
     free(a->pair);
+    free(a->watch);
     free(a->client);
     free(a->scan);
     free(a->entry);
