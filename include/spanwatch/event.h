@@ -71,7 +71,7 @@ struct event_side {
     uint64_t rtt_ns;       /* smoothed (RFC 6298): tap to this side and back; 0 is unknown */
 };
 
-/* What passed since the last picture for a window of the alarms, by side. */
+/* What passed since the last picture for a window of the alarms, or EVENT_OVER, by side. */
 struct event_fresh {
     uint32_t packets[2];
     uint32_t laden[2]; /* of them with payload */
@@ -102,7 +102,7 @@ struct event_connection {
  * picture's period. Members come between begin and end, in no order that means anything; live,
  * transitions that are later than the picture may come between them. A picture without its end is
  * to be thrown away. One for windows alone leaves out connections that are over (each end CLOSED or
- * in TIME_WAIT) and had no packet since the last window.
+ * in TIME_WAIT) and had no packet since EVENT_OVER or the last window.
  */
 enum event_purpose { EVENT_FOR_SNAPSHOT = 1, EVENT_FOR_WINDOW = 2 /* of the alarms */ };
 
@@ -139,6 +139,7 @@ enum event_signal_kind {
     EVENT_ZERO_ENDED, /* a window is open again; value_ns: so long it was closed */
     EVENT_ODD_RST,    /* a RST that its sender cannot have meant */
     EVENT_ODD_SYN,    /* a SYN on a live connection that does not begin another */
+    EVENT_OVER,       /* both ends have closed, and TIME_WAIT begins: what passed (fresh) */
     EVENT_PROBE       /* a segment of no connection, with neither SYN, ACK nor RST */
 };
 
@@ -146,6 +147,7 @@ struct event_signal {
     uint8_t kind; /* enum event_signal_kind */
     uint8_t by;   /* whose segment it was */
     uint64_t value_ns;
+    struct event_fresh fresh; /* valid for EVENT_OVER */
 };
 
 struct event {

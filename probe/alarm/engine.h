@@ -519,7 +519,7 @@ bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f);
 bool feed_was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s);
 void feed_silence(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t now_ns);
 void feed_timeout(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t ts_ns);
-void feed_fresh(struct alarm_engine *a, struct service *s, struct pair *p,
+void feed_fresh(struct alarm_engine *a, int64_t i, struct pair *p, const struct event *e,
                 const struct event_fresh *f);
 void feed_stall(struct alarm_engine *a, int64_t i, const struct event *e, unsigned role,
                 uint64_t for_ns);

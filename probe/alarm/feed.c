@@ -335,8 +335,9 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
 
 /* ---- connections ---- */
 
-void feed_fresh(struct alarm_engine *a, struct service *s, struct pair *p,
+void feed_fresh(struct alarm_engine *a, int64_t i, struct pair *p, const struct event *e,
                 const struct event_fresh *f) {
+    struct service *s = &a->service[i];
     for (int role = 0; role < 2; role++) {
         s->laden[role] += f->laden[role];
         s->again[role] += f->again[role];
@@ -349,6 +350,8 @@ void feed_fresh(struct alarm_engine *a, struct service *s, struct pair *p,
         a->two_sided[0]++;
     else if ((f->packets[0] > 0 && f->unseen[0]) || (f->packets[1] > 0 && f->unseen[1]))
         a->one_sided[0]++;
+    if (f->again[0] > 0 || f->again[1] > 0)
+        trouble_note(a, TROUBLE_AGAIN, i, &e->flow, e->ts_ns);
 }
 
 /* A RST of one who had not closed, on a connection that had carried something: a health check that
@@ -388,7 +391,7 @@ void feed_connection(struct alarm_engine *a, const struct event *e) {
     if (i == NONE)
         return;
     if (f->packets[0] > 0 || f->packets[1] > 0)
-        feed_fresh(a, &a->service[i], NULL, f);
+        feed_fresh(a, i, NULL, e, f);
     if (c->end == EVENT_END_RST && c->reset_by < EVENT_NOBODY)
         count_abort(a, i, e);
     if (handshake_only || carried)
@@ -417,6 +420,9 @@ void feed_signal(struct alarm_engine *a, const struct event *e) {
         return;
     case EVENT_REPLY:
         time_of(a, s, LATENCY_REPLY, e, g->value_ns);
+        return;
+    case EVENT_OVER:
+        feed_fresh(a, i, NULL, e, &g->fresh);
         return;
     case EVENT_ZERO_ENDED:
         feed_stall(a, i, e, g->by, g->value_ns);

@@ -158,9 +158,7 @@ void feed_member(struct alarm_engine *a, const struct event *e) {
                          : pair_of(a, &e->flow, (uint32_t)i, true, m->inferred == TCP_PROVEN);
     s->members++;
     if (fresh)
-        feed_fresh(a, s, p, f);
-    if (fresh && (f->again[0] > 0 || f->again[1] > 0))
-        trouble_note(a, TROUBLE_AGAIN, i, &e->flow, e->ts_ns);
+        feed_fresh(a, i, p, e, f);
     if (half_open) {
         s->seen_half_open++;
         return;

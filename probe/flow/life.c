@@ -142,6 +142,19 @@ static void note_end(struct body *b, const struct tcp_step *step, unsigned from)
     }
 }
 
+static bool is_over(uint8_t state) {
+    return state == TCP_CLOSED || state == TCP_TIME_WAIT;
+}
+
+/* TIME_WAIT begins, or is taken back. The end of it all is told with the connection. */
+static void note_over(struct flow_tracker *t, struct body *b, uint64_t ts_ns, bool whole) {
+    struct flow *f = b->flow;
+    bool over = is_over(b->tcp.end[0].state) && is_over(b->tcp.end[1].state);
+    if (over && !whole && !(f->flags & FLOW_OVER))
+        signal_over(t, b, ts_ns);
+    f->flags = over ? f->flags | FLOW_OVER : f->flags & ~(uint32_t)FLOW_OVER;
+}
+
 void flow_settle(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigned from,
                  const struct tcp_verdict *v) {
     struct flow *f = b->flow;
@@ -153,6 +166,8 @@ void flow_settle(struct flow_tracker *t, struct body *b, uint64_t ts_ns, unsigne
     }
     bool over =
         v->steps > 0 && b->tcp.end[0].state == TCP_CLOSED && b->tcp.end[1].state == TCP_CLOSED;
+    if (v->steps > 0)
+        note_over(t, b, ts_ns, over);
     if (over) {
         f->flags |= FLOW_FINISHED;
         f->flags &= ~(uint32_t)FLOW_COUNTED;

@@ -68,11 +68,19 @@ static bool is_over(uint8_t state) {
     return state == TCP_CLOSED || state == TCP_TIME_WAIT;
 }
 
-/* Alarms ask nothing of a connection that is over and had no packet since the window before. */
+/* Alarms ask nothing of a connection that is over and had no packet since the window before. Of
+ * most its head alone tells. */
+static bool is_past(const struct flow_tracker *t, const struct flow *f) {
+    return t->picture.purpose == EVENT_FOR_WINDOW && (f->flags & FLOW_OVER) &&
+           f->last_ns <= t->picture.before_ns;
+}
+
+/* ... or none but those that were told of. */
 static bool is_old(const struct flow_tracker *t, const struct flow *f) {
     const struct tcp_endpoint *end = form_ends(&t->pool, f);
-    return t->picture.purpose == EVENT_FOR_WINDOW && end && f->last_ns <= t->picture.before_ns &&
-           is_over(end[0].state) && is_over(end[1].state);
+    return t->picture.purpose == EVENT_FOR_WINDOW && end && is_over(end[0].state) &&
+           is_over(end[1].state) &&
+           (f->last_ns <= t->picture.before_ns || signal_is_told(&t->pool, f));
 }
 
 void picture_give(struct flow_tracker *t, struct flow *f) {
@@ -80,7 +88,7 @@ void picture_give(struct flow_tracker *t, struct flow *f) {
     struct event e; /* not zeroed as a whole: see send_transition */
     struct body scratch;
     f->flags ^= FLOW_PICTURED;
-    if (!(f->flags & FLOW_COUNTED) || is_old(t, f))
+    if (!(f->flags & FLOW_COUNTED) || is_past(t, f) || is_old(t, f))
         return;
     struct body *b = form_view(t, f, &scratch);
     e.ts_ns = t->picture.ts_ns;
@@ -104,13 +112,22 @@ void picture_give(struct flow_tracker *t, struct flow *f) {
     t->sink(t->context, &e);
 }
 
+/* What the cursor comes to soon: heads, and bodies of those that are to be looked at. */
+static void fetch(const struct flow_tracker *t, uint32_t at) {
+    uint32_t body = at + FORM_BODIES_AHEAD;
+    if (is_past(t, pool_at(&t->pool, body)))
+        __builtin_prefetch(pool_at(&t->pool, at + FORM_HEADS_AHEAD), 1);
+    else
+        form_fetch(&t->pool, at + FORM_HEADS_AHEAD, body);
+}
+
 /* Up to `n` entries further. */
 static void go_on(struct flow_tracker *t, uint32_t n) {
     struct picture *p = &t->picture;
     for (; p->cursor < p->end && n > 0; p->cursor++, n--) {
         struct flow *f = pool_at(&t->pool, p->cursor);
         if (p->cursor + FORM_HEADS_AHEAD < p->end)
-            form_fetch(&t->pool, p->cursor + FORM_HEADS_AHEAD, p->cursor + FORM_BODIES_AHEAD);
+            fetch(t, p->cursor);
         if ((f->flags & FLOW_PICTURED) == p->parity)
             continue;
         if (f->flags & FLOW_USED)

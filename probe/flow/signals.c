@@ -39,9 +39,9 @@ static void send(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns, u
     e.ts_ns = ts_ns;
     e.type = EVENT_SIGNAL;
     emit_identity(t, f, &e.flow);
-    e.signal = (struct event_signal){.kind = (uint8_t)kind,
-                                     .by = from == flow_client(f) ? EVENT_CLIENT : EVENT_SERVER,
-                                     .value_ns = value_ns};
+    e.signal.kind = (uint8_t)kind;
+    e.signal.by = from == flow_client(f) ? EVENT_CLIENT : EVENT_SERVER;
+    e.signal.value_ns = value_ns;
     t->sink(t->context, &e);
 }
 
@@ -200,6 +200,31 @@ void signal_fresh(const struct body *b, struct event_fresh *fresh) {
                               b->tcp.detail[side].ahead_kind == TCP_AHEAD_ACK ||
                               ((me->flags & TCP_ACKING) && !(peer->flags & TCP_SEEN));
     }
+}
+
+/* So the next picture need not unfold each connection that has ended since the last. */
+void signal_over(struct flow_tracker *t, struct body *b, uint64_t ts_ns) {
+    struct event e; /* not zeroed as a whole: see send_transition */
+    if (!wanted(t))
+        return;
+    e.ts_ns = ts_ns;
+    e.type = EVENT_SIGNAL;
+    emit_identity(t, b->flow, &e.flow);
+    e.signal.kind = EVENT_OVER;
+    e.signal.by = EVENT_NOBODY;
+    e.signal.value_ns = 0;
+    signal_fresh(b, &e.signal.fresh);
+    signal_fresh_told(b);
+    t->sink(t->context, &e);
+}
+
+bool signal_is_told(const struct pool *p, const struct flow *f) {
+    const struct tcp_endpoint *end = form_ends(p, f);
+    const uint16_t *told = f->form == FORM_LEAN   ? pool_lean(p, f->body)->told_packets
+                           : f->form == FORM_FULL ? pool_body(p, f->body)->told_packets
+                                                  : NULL;
+    return told != NULL && told[0] == (uint16_t)(end[0].laden + end[0].bare) &&
+           told[1] == (uint16_t)(end[1].laden + end[1].bare);
 }
 
 void signal_fresh_told(struct body *b) {

@@ -46,7 +46,8 @@ enum flow_flag {
     FLOW_SILENT = 0x8000, /* counted as half closed and silent (closes.c) */
     FLOW_ASKED = 0x10000, /* the client has sent octets that the server has not replied to */
     FLOW_ODD = 0x20000,   /* its odd RST was told */
-    FLOW_TAP_LOST = 0x40000 /* rules.tap_loses when it was folded */
+    FLOW_TAP_LOST = 0x40000, /* rules.tap_loses when it was folded */
+    FLOW_OVER = 0x80000      /* each end is CLOSED or in TIME_WAIT, and that was told */
 };
 
 /*
@@ -450,8 +451,11 @@ void signal_after_reset(struct flow_tracker *t, struct body *b, unsigned from,
 void signal_stray(struct flow_tracker *t, const struct segment *s);
 void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpoint end[2],
                   const struct segment *s);
+/* Both ends are over, or one is not any more. */
+void signal_over(struct flow_tracker *t, struct body *b, uint64_t ts_ns);
 void signal_fresh(const struct body *b, struct event_fresh *fresh);
 void signal_fresh_told(struct body *b);
+bool signal_is_told(const struct pool *p, const struct flow *f); /* no packet since that */
 uint64_t signal_zero_since(const struct body *b, unsigned side, uint64_t now_ns); /* 0: open */
 
 /* ---- tracker.c ---- */
