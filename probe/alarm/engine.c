@@ -17,13 +17,14 @@ struct alarm_engine *alarm_new(const struct alarm_config *config) {
     a->seq = config->first_seq != 0 ? config->first_seq : 1;
     a->drop_ratio = a->gap_ratio = a->one_sided_ratio = a->copy_ratio = NAN;
     a->trouble = calloc(TROUBLE_SORTS, sizeof *a->trouble);
+    a->near = calloc(NEAR, sizeof *a->near);
     a->sketch = aligned_alloc(_Alignof(struct pair_sketch), sizeof *a->sketch);
     if (a->sketch != NULL)
         memset(a->sketch, 0, sizeof *a->sketch);
-    if (a->trouble == NULL || a->sketch == NULL || index_init(&a->service_names) != 0 ||
-        index_init(&a->endpoint_index) != 0 || index_init(&a->pair_index) != 0 ||
-        index_init(&a->client_index) != 0 || index_init(&a->entry_index) != 0 ||
-        index_init(&a->baselines.index) != 0) {
+    if (a->trouble == NULL || a->near == NULL || a->sketch == NULL ||
+        index_init(&a->service_names) != 0 || index_init(&a->endpoint_index) != 0 ||
+        index_init(&a->pair_index) != 0 || index_init(&a->client_index) != 0 ||
+        index_init(&a->entry_index) != 0 || index_init(&a->baselines.index) != 0) {
         alarm_free(a);
         return NULL;
     }
@@ -40,6 +41,7 @@ void alarm_free(struct alarm_engine *a) {
 }
 
 void alarm_use_rules(struct alarm_engine *a, const struct alarm_rules *rules) {
+    alarm_catch_up(a);
     a->rules = rules;
     a->idle_limits = rules_limit_idle(rules);
     a->least_silent_s = rules_least(rules, ALARM_CLIENT_SILENT, ALARM_RAISE);
@@ -73,7 +75,8 @@ static_assert(MOST_SERVICES * (sizeof(struct service) + 3 * sizeof(struct histog
                       MOST_PORT_MAPS * sizeof(struct port_map) +
                       MOST_ALARMS * sizeof(struct entry) + MOST_SERIES * sizeof(struct baseline) +
                       MOST_CELLS * sizeof(struct baseline_cell) + sizeof(struct alarm_engine) +
-                      sizeof(struct pair_sketch) + TROUBLE_SORTS * sizeof(struct troubles) +
+                      sizeof(struct pair_sketch) + NEAR * sizeof(struct endpoint_near) +
+                      TROUBLE_SORTS * sizeof(struct troubles) +
                       2 * sizeof(struct index_slot) *
                           (2 * MOST_SERVICES + MOST_ENDPOINTS + MOST_PAIRS + MOST_CLIENTS +
                            MOST_ALARMS + MOST_SERIES) <=
@@ -81,8 +84,8 @@ static_assert(MOST_SERVICES * (sizeof(struct service) + 3 * sizeof(struct histog
               "what alarm.h promises");
 
 uint64_t alarm_memory(const struct alarm_engine *a) {
-    uint64_t octets = sizeof *a + sizeof *a->sketch + TROUBLE_SORTS * sizeof *a->trouble +
-                      a->services_room * sizeof *a->service +
+    uint64_t octets = sizeof *a + NEAR * sizeof *a->near + sizeof *a->sketch +
+                      TROUBLE_SORTS * sizeof *a->trouble + a->services_room * sizeof *a->service +
                       a->endpoints_room * sizeof *a->endpoint + a->pairs_room * sizeof *a->pair +
                       a->watch_room * sizeof *a->watch + a->clients_room * sizeof *a->client +
                       a->scans * sizeof **a->scan + a->port_maps * sizeof *a->port_map[0] +
@@ -158,8 +161,8 @@ static void fill_minute(struct service *s) {
 /* The picture is what was; the gauges were kept by what changed. */
 static void set_gauges(struct alarm_engine *a) {
     for (uint32_t i = 0; i < a->services && a->whole; i++) {
-        a->service[i].open = a->service[i].seen_open;
-        a->service[i].half_open = a->service[i].seen_half_open;
+        a->service[i].open = (int32_t)a->service[i].seen_open;
+        a->service[i].half_open = (int32_t)a->service[i].seen_half_open;
     }
 }
 
@@ -222,35 +225,81 @@ static void end_picture(struct alarm_engine *a, const struct event *e) {
         end_window(a);
 }
 
-void alarm_event(void *engine, const struct event *e) {
-    struct alarm_engine *a = engine;
-    if (e->ts_ns > a->now_ns)
-        a->now_ns = e->ts_ns;
-    if (e->type == EVENT_TRANSITION) { /* nearly all are */
-        if (feed_concerns(&e->transition))
-            feed_transition(a, e);
-        return;
-    }
-    switch (e->type) {
-    case EVENT_CONNECTION:
-        feed_connection(a, e);
-        return;
-    case EVENT_SIGNAL:
-        feed_signal(a, e);
-        return;
-    case EVENT_PICTURE:
-        if (e->picture.purpose & EVENT_FOR_WINDOW)
-            begin_picture(a, e);
-        return;
-    case EVENT_MEMBER:
+static void take_picture(struct alarm_engine *a, const struct event *e) {
+    alarm_catch_up(a);
+    if (e->type == EVENT_MEMBER) {
         if (a->picturing && e->ts_ns == a->picture_ns)
             feed_member(a, e);
         return;
-    case EVENT_PICTURE_END:
-        if (e->picture.purpose & EVENT_FOR_WINDOW)
-            end_picture(a, e);
+    }
+    if (!(e->picture.purpose & EVENT_FOR_WINDOW))
+        return;
+    if (e->ts_ns > a->now_ns)
+        a->now_ns = e->ts_ns;
+    if (e->type == EVENT_PICTURE)
+        begin_picture(a, e);
+    else
+        end_picture(a, e);
+}
+
+/* ---- events ---- */
+
+/* What counting them will touch. */
+static void fetch(const struct alarm_engine *a, const struct event *e) {
+    int64_t i = service_lately(a, &e->flow);
+    if (i == NONE)
+        return;
+    const struct service *s = &a->service[i];
+    for (size_t at = 0; at < SERVICE_HOT_OCTETS; at += 64)
+        __builtin_prefetch((const char *)s + at, 1);
+    if (e->type == EVENT_TRANSITION && feed_both_open(e->transition.state))
+        __builtin_prefetch(sketch_at(a->sketch, pair_tag(&e->flow, (uint32_t)i)).opened, 1);
+}
+
+static void feed(struct alarm_engine *a, const struct event *e) {
+    if (e->ts_ns > a->now_ns)
+        a->now_ns = e->ts_ns;
+    if (e->type == EVENT_TRANSITION)
+        feed_transition(a, e);
+    else if (e->type == EVENT_CONNECTION)
+        feed_connection(a, e);
+    else
+        feed_signal(a, e);
+}
+
+void alarm_catch_up(struct alarm_engine *a) {
+    for (unsigned i = 0; i < a->waiting; i++)
+        fetch(a, &a->wait[i]);
+    for (unsigned i = 0; i < a->waiting; i++)
+        feed(a, &a->wait[i]);
+    a->waiting = 0;
+}
+
+/* Counting waits until there is something to count for several: one event after each packet would
+ * find neither code nor counters in the caches, and leave the packets' out of them. */
+static void put_off(struct alarm_engine *a, const struct event *e, size_t octets) {
+    memcpy(&a->wait[a->waiting], e, octets);
+    if (++a->waiting == WAITING)
+        alarm_catch_up(a);
+}
+
+#define OCTETS_WITH(part) (offsetof(struct event, part) + sizeof((struct event){0}.part))
+
+void alarm_event(void *engine, const struct event *e) {
+    struct alarm_engine *a = engine;
+    switch (e->type) {
+    case EVENT_TRANSITION:
+        if (feed_concerns(&e->transition))
+            put_off(a, e, OCTETS_WITH(transition));
+        return;
+    case EVENT_CONNECTION:
+        if (feed_ends(&e->connection))
+            put_off(a, e, OCTETS_WITH(connection));
+        return;
+    case EVENT_SIGNAL:
+        put_off(a, e, OCTETS_WITH(signal));
         return;
     default:
-        return;
+        take_picture(a, e);
     }
 }

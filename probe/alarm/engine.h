@@ -31,7 +31,8 @@ enum {
     MOST_CELLS = 65536,
     MOST_SCANS = 1024,
     MOST_PORT_MAPS = 64,
-    NEAR = 2048 /* a power of two */
+    NEAR = 2048, /* a power of two */
+    WAITING = 32 /* events: what counting them touches fits the smallest cache */
 };
 
 /* ---- index.c: from a hash to entries of a dense array ---- */
@@ -150,19 +151,20 @@ struct closers {
 };
 
 struct service {
-    /* what each connection touches */
-    bool used, configured;
+    /* what each connection touches: two lines of the cache */
+    _Alignas(64) bool used;
+    bool configured;
+    bool has_often; /* some pair of it is counted by itself in the window */
     uint32_t attempts, attempts_all, answered, completed, closes, completed_before;
-    uint64_t answered_ns;    /* of the last attempt that was completed or refused */
-    uint64_t heard_ns;       /* ... that had any answer, a SYN-ACK too */
-    int64_t half_open, open; /* gauges, by transitions; set right by each picture */
+    uint64_t answered_ns;         /* of the last attempt that was completed or refused */
+    uint64_t heard_ns;            /* ... that had any answer, a SYN-ACK too */
+    uint64_t second;              /* that second_open and second_closed have come to */
+    int32_t half_open, open;      /* gauges, by transitions; set right by each picture */
+    struct histogram *latency[3]; /* by enum latency */
     struct closers *closers;
-    uint64_t second;                 /* that second_open and second_closed have come to */
-    uint32_t burst_most, burst_open; /* the worst 5 s that end in the window */
-    bool has_often;                  /* some pair of it is counted by itself in the window */
-    struct histogram *latency[3];    /* by enum latency */
-    uint16_t compared, slower;       /* handshakes of clients whose usual way is known; beyond it */
     uint64_t last_ns;
+    uint32_t laden[2], again[2]; /* in the window: segments with payload, of these sent again */
+    uint16_t compared, slower;   /* handshakes of clients whose usual way is known; beyond it */
 
     char *name;              /* of a configured one; else NULL */
     struct base_addr server; /* of the only one; family 0 when there are several */
@@ -181,7 +183,7 @@ struct service {
     struct base_addr silent_client[2], icmp_client[2];
     uint64_t icmp_first_ns; /* since the last answer */
     uint64_t stalled_ns[2], oldest_ns;
-    uint64_t laden[2], again[2];
+    uint32_t burst_most, burst_open; /* the worst 5 s that end in the window */
     /* of the last minute, by window */
     uint32_t minute_closes[MINUTE_WINDOWS], minute_aborts[MINUTE_WINDOWS][2],
         minute_odd[MINUTE_WINDOWS];
@@ -194,6 +196,8 @@ struct service {
     struct baseline *series[5];      /* by enum series */
     bool series_asked[5];
 };
+#define SERVICE_HOT_OCTETS offsetof(struct service, name)
+static_assert(SERVICE_HOT_OCTETS == 128, "what each connection touches");
 enum latency { LATENCY_SERVER, LATENCY_CLIENT, LATENCY_REPLY };
 enum series { SERIES_SERVER, SERIES_CLIENT, SERIES_REPLY, SERIES_CLIENTS, SERIES_HALF_OPEN };
 
@@ -408,7 +412,7 @@ struct alarm_engine {
         uint32_t addr, scope;
         uint16_t port;
         int16_t service; /* + 1; 0: none */
-    } near[NEAR];
+    } * near;            /* NEAR of them */
     struct pair *pair;
     struct pair_watch *watch;        /* of each pair */
     uint64_t stirs[MOST_PAIRS / 64]; /* a bit each: it has more to be asked than its watch says */
@@ -426,7 +430,9 @@ struct alarm_engine {
     uint32_t entries, entries_room;
     struct alarm_index entry_index;
     struct baselines baselines;
-    struct troubles *trouble; /* TROUBLE_SORTS of them */
+    struct troubles *trouble;   /* TROUBLE_SORTS of them */
+    struct event wait[WAITING]; /* to be counted; of each only what its type has */
+    unsigned waiting;
 
     uint64_t times_second; /* samples of latency that unnamed services had in it */
     uint64_t now_ns;       /* of the window's end, while detectors run */
@@ -465,7 +471,27 @@ static inline bool engine_doubts(const struct alarm_engine *a) {
 }
 
 /* tables.c */
-int64_t service_of(struct alarm_engine *a, const struct event_flow *f);
+/* The service of a flow's server: an index, or NONE. Of one that was looked up lately, or any. */
+static inline struct endpoint_near *near_of(const struct alarm_engine *a, const uint8_t *server,
+                                            uint16_t port) {
+    uint32_t addr;
+    memcpy(&addr, server, sizeof addr);
+    uint32_t h = (addr ^ port * 0x9e3779b1u) * 2654435761u;
+    return &a->near[h / (UINT32_MAX / NEAR + 1)];
+}
+static inline int64_t service_lately(const struct alarm_engine *a, const struct event_flow *f) {
+    const struct endpoint_near *n = near_of(a, f->server, f->server_port);
+    uint32_t addr;
+    memcpy(&addr, f->server, sizeof addr);
+    bool same = n->service > 0 && n->addr == addr && n->port == f->server_port &&
+                n->scope == f->scope && f->family == 4;
+    return same ? n->service - 1 : NONE;
+}
+int64_t service_look_up(struct alarm_engine *a, const struct event_flow *f);
+static inline int64_t service_of(struct alarm_engine *a, const struct event_flow *f) {
+    int64_t i = service_lately(a, f);
+    return i != NONE ? i : service_look_up(a, f);
+}
 const char *service_word(const struct alarm_engine *a, int64_t service); /* NULL: no name */
 /* The hash by which a pair is found, and counted in the sketch. */
 static inline uint32_t pair_tag(const struct event_flow *f, uint32_t service) {
@@ -499,6 +525,9 @@ static inline void minute_turn(uint32_t n[MINUTE_WINDOWS]) {
     n[0] = 0;
 }
 
+/* engine.c: count what waits to be counted */
+void alarm_catch_up(struct alarm_engine *a);
+
 /* feed.c: what an event counts */
 void feed_transition(struct alarm_engine *a, const struct event *e);
 void feed_connection(struct alarm_engine *a, const struct event *e);
@@ -515,6 +544,7 @@ static inline bool feed_concerns(const struct event_transition *t) {
            (was[EVENT_CLIENT] <= TCP_SYN_SENT && was[EVENT_CLIENT] != now[EVENT_CLIENT]) ||
            (was[EVENT_SERVER] <= TCP_SYN_RECEIVED && was[EVENT_SERVER] != now[EVENT_SERVER]);
 }
+bool feed_ends(const struct event_connection *c); /* ... nor does the record of an ordinary end */
 bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f);
 bool feed_was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s);
 void feed_silence(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t now_ns);

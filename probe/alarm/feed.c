@@ -354,6 +354,10 @@ void feed_fresh(struct alarm_engine *a, int64_t i, struct pair *p, const struct 
         trouble_note(a, TROUBLE_AGAIN, i, &e->flow, e->ts_ns);
 }
 
+static bool carried(const struct event_connection *c) {
+    return c->side[0].bytes > 0 || c->side[1].bytes > 0;
+}
+
 /* A RST of one who had not closed, on a connection that had carried something: a health check that
  * opens and resets has not. */
 static void count_abort(struct alarm_engine *a, int64_t i, const struct event *e) {
@@ -362,10 +366,10 @@ static void count_abort(struct alarm_engine *a, int64_t i, const struct event *e
     if (c->reset_was[EVENT_CLIENT] != TCP_ESTABLISHED &&
         c->reset_was[EVENT_SERVER] != TCP_ESTABLISHED)
         return;
-    bool carried = c->side[0].bytes > 0 || c->side[1].bytes > 0;
-    if (!carried && feed_both_open(c->reset_was)) /* it was counted among the closes */
+    bool laden = carried(c);
+    if (!laden && feed_both_open(c->reset_was)) /* it was counted among the closes */
         s->closes -= s->closes > 0;
-    if (!carried || c->reset_was[c->reset_by] != TCP_ESTABLISHED || feed_is_allowed(a, &e->flow))
+    if (!laden || c->reset_was[c->reset_by] != TCP_ESTABLISHED || feed_is_allowed(a, &e->flow))
         return;
     s->aborts[c->reset_by]++;
     if (!feed_both_open(
@@ -377,16 +381,21 @@ static void count_abort(struct alarm_engine *a, int64_t i, const struct event *e
     trouble_note(a, TROUBLE_ABORT, i, &e->flow, e->ts_ns);
 }
 
+static bool was_handshake_only(const struct event_connection *c) {
+    return !carried(c) && c->end != EVENT_END_REFUSED && c->end != EVENT_END_TIMEOUT &&
+           c->end != EVENT_END_EVICTED && c->role_score > 0;
+}
+
+bool feed_ends(const struct event_connection *c) {
+    const struct event_fresh *f = &c->fresh;
+    return c->end != EVENT_END_OPEN && /* of the end of a capture */
+           (c->end == EVENT_END_RST || was_handshake_only(c) || f->packets[0] > 0 ||
+            f->packets[1] > 0);
+}
+
 void feed_connection(struct alarm_engine *a, const struct event *e) {
     const struct event_connection *c = &e->connection;
     const struct event_fresh *f = &c->fresh;
-    bool carried = c->side[0].bytes > 0 || c->side[1].bytes > 0;
-    if (c->end == EVENT_END_OPEN) /* of the end of a capture */
-        return;
-    bool handshake_only = !carried && c->end != EVENT_END_REFUSED && c->end != EVENT_END_TIMEOUT &&
-                          c->end != EVENT_END_EVICTED && c->role_score > 0;
-    if (c->end != EVENT_END_RST && !handshake_only && f->packets[0] == 0 && f->packets[1] == 0)
-        return;
     int64_t i = service_of(a, &e->flow);
     if (i == NONE)
         return;
@@ -394,8 +403,8 @@ void feed_connection(struct alarm_engine *a, const struct event *e) {
         feed_fresh(a, i, NULL, e, f);
     if (c->end == EVENT_END_RST && c->reset_by < EVENT_NOBODY)
         count_abort(a, i, e);
-    if (handshake_only || carried)
-        scan_note(a, &e->flow, e->ts_ns, !carried);
+    if (was_handshake_only(c) || carried(c))
+        scan_note(a, &e->flow, e->ts_ns, !carried(c));
 }
 
 /* ---- signals ---- */

@@ -43,8 +43,8 @@ void detect_retrans(struct alarm_engine *a, int64_t i) {
     enum level server =
         level_of(&j, (double)s->again[EVENT_SERVER], (double)s->laden[EVENT_SERVER]);
     bool same = client == server;
-    unsigned side = same ? s->again[EVENT_SERVER] * s->laden[EVENT_CLIENT] >=
-                               s->again[EVENT_CLIENT] * s->laden[EVENT_SERVER]
+    unsigned side = same ? (uint64_t)s->again[EVENT_SERVER] * s->laden[EVENT_CLIENT] >=
+                               (uint64_t)s->again[EVENT_CLIENT] * s->laden[EVENT_SERVER]
                          : server > client;
     j.detail.side = (uint8_t)side;
     j.share = offsetof(struct pair, again);
@@ -59,7 +59,7 @@ void detect_pair_retrans(struct alarm_engine *a, struct pair *p) {
         return;
     const struct service *s = &a->service[p->service];
     if (!known && (alarm_is_known(a, ALARM_RETRANS_STORM, p->service, NULL) ||
-                   p->again * 5ull < (s->again[0] + s->again[1]) * 4))
+                   p->again * 5ull < ((uint64_t)s->again[0] + s->again[1]) * 4))
         return; /* it is the service's trouble */
     judge(a, &j, p->again, p->laden);
 }

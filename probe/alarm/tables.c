@@ -10,6 +10,7 @@
 
 enum {
     FIRST_ROOM = 64,
+    LINE = 64,    /* octets of a line of the cache */
     IDLE_S = 900, /* an unconfigured service or a client that was silent for so long may go */
     LOOK = 32     /* entries that the hand looks at before it gives up */
 };
@@ -19,10 +20,14 @@ static int make_room(void *array, uint32_t *room, uint32_t most, size_t size) {
     void **at = array;
     if (fresh > most)
         fresh = most;
-    char *grown = reallocarray(*at, fresh, size);
+    size_t had = *room * size, octets = (fresh * size + LINE - 1) / LINE * LINE;
+    char *grown = aligned_alloc(LINE, octets);
     if (grown == NULL)
         return -1;
-    memset(grown + *room * size, 0, (fresh - *room) * size);
+    if (had > 0)
+        memcpy(grown, *at, had);
+    memset(grown + had, 0, octets - had);
+    free(*at);
     *at = grown;
     *room = fresh;
     return 0;
@@ -38,12 +43,6 @@ static void service_clean(struct service *s) {
     free(s->closers);
     free(s->name);
     *s = (struct service){0};
-}
-
-static struct endpoint_near *near_of(struct alarm_engine *a, const uint8_t *server, uint16_t port) {
-    uint32_t addr;
-    memcpy(&addr, server, sizeof addr);
-    return &a->near[((addr ^ port * 0x9e3779b1u) * 2654435761u) / (UINT32_MAX / NEAR + 1)];
 }
 
 static void endpoint_drop(struct alarm_engine *a, uint32_t i) {
@@ -179,16 +178,13 @@ static int64_t endpoint_service(struct alarm_engine *a, const struct event_flow 
     return s;
 }
 
-int64_t service_of(struct alarm_engine *a, const struct event_flow *f) {
-    uint32_t addr;
-    if (f->family != 4)
-        return endpoint_service(a, f);
-    struct endpoint_near *n = near_of(a, f->server, f->server_port);
-    memcpy(&addr, f->server, sizeof addr);
-    if (n->service > 0 && n->addr == addr && n->port == f->server_port && n->scope == f->scope)
-        return n->service - 1;
+int64_t service_look_up(struct alarm_engine *a, const struct event_flow *f) {
+    struct endpoint_near n = {.scope = f->scope, .port = f->server_port};
     int64_t s = endpoint_service(a, f);
-    *n = (struct endpoint_near){addr, f->scope, f->server_port, (int16_t)(s + 1)};
+    memcpy(&n.addr, f->server, sizeof n.addr);
+    n.service = (int16_t)(s + 1);
+    if (f->family == 4)
+        *near_of(a, f->server, f->server_port) = n;
     return s;
 }
 
@@ -197,6 +193,7 @@ const char *service_word(const struct alarm_engine *a, int64_t service) {
 }
 
 void alarm_services_changed(struct alarm_engine *a) {
+    alarm_catch_up(a);
     for (uint32_t e = 0; e < a->endpoints; e++)
         if (a->endpoint[e].used)
             endpoint_drop(a, e);
@@ -464,6 +461,7 @@ void tables_fini(struct alarm_engine *a) {
     free(a->entry);
     free(a->trouble);
     free(a->sketch);
+    free(a->near);
     index_fini(&a->service_names);
     index_fini(&a->endpoint_index);
     index_fini(&a->pair_index);
