@@ -75,12 +75,12 @@ static void take(void *options, const json_t *m, const char *json) {
                   text_of(m, "kind"));
 }
 
-/* 0: from now on. */
+/* 0: from now on. What lies at or before the epoch means all that there is. */
 static uint64_t from_of(const struct query_time *t) {
     uint64_t now_ns = (uint64_t)time(NULL) * BASE_NS_PER_S;
     switch (t->kind) {
     case QUERY_TIME_MOMENT:
-        return t->ns;
+        return t->ns > 0 ? t->ns : 1;
     case QUERY_TIME_BEFORE_NOW:
         return t->ns < now_ns ? now_ns - t->ns : 1;
     default:

@@ -1,51 +1,12 @@
 /*
- * The verb `check`, and the loading of configuration that it shares with `read`.
+ * The verb `check`: say whether configuration files are right, and what they mean.
  *
  * Input: the files that options name. Output: what was understood, in words, to standard output; or
  * an error that says where which file is wrong.
  */
-#include <stdlib.h>
-
 #include "alarms.h"
 
 #include "spanwatch/alarm.h"
-
-int cli_load_config(const struct cli_options *o, struct cli_config *config,
-                    struct base_error *error) {
-    return cli_config_load(config, o->config, o->set, o->set_count, error);
-}
-
-struct service_table *cli_load_services(const struct cli_options *o, struct base_error *error) {
-    struct service_table *t = service_new();
-    if (t == NULL) {
-        base_error_set(error, "services", "out of memory");
-        return NULL;
-    }
-    if (o->services != NULL && service_load(t, o->services, error) != 0) {
-        service_free(t);
-        return NULL;
-    }
-    return t;
-}
-
-struct cmdb *cli_load_cmdb(const struct cli_options *o, struct base_error *error) {
-    struct cmdb *c = cmdb_new();
-    if (c == NULL)
-        base_error_set(error, "cmdb", "out of memory");
-    for (size_t i = 0; i < o->cmdb_count && c != NULL; i++) {
-        if (cmdb_load(c, o->cmdb[i], error) == 0)
-            continue;
-        cmdb_free(c);
-        c = NULL;
-    }
-    return c;
-}
-
-int cli_check_files(const struct cli_options *o, struct base_error *error) {
-    struct alarm_rules *rules = cli_load_rules(o->alarms, o->allow, error);
-    alarm_rules_free(rules);
-    return rules != NULL ? 0 : -1;
-}
 
 struct listing {
     FILE *out;
@@ -92,13 +53,15 @@ int cli_check(const struct cli_options *o) {
     struct cli_config config;
     struct service_table *services = NULL;
     struct cmdb *cmdb = NULL;
+    struct alarm_rules *rules = NULL;
     int result = cli_load_config(o, &config, &error);
     if (result == 0 && o->file_count > 0)
         result = base_error_set(&error, "check",
-                                "found \"%s\"; files are given with --config and --services",
+                                "found \"%s\"; files are given with --config, --services, --cmdb, "
+                                "--alarms and --allow",
                                 o->files[0]);
-    if (result == 0)
-        result = cli_check_files(o, &error);
+    if (result == 0 && (rules = cli_load_rules(o->alarms, o->allow, &error)) == NULL)
+        result = -1;
     if (result == 0 && (services = cli_load_services(o, &error)) == NULL)
         result = -1;
     if (result == 0 && (cmdb = cli_load_cmdb(o, &error)) == NULL)
@@ -113,6 +76,7 @@ int cli_check(const struct cli_options *o) {
     } else {
         base_error_print(&error);
     }
+    alarm_rules_free(rules);
     service_free(services);
     cmdb_free(cmdb);
     cli_config_free(&config);

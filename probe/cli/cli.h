@@ -52,7 +52,7 @@ struct cli_options {
     const char **cmdb;                              /* files of --cmdb, in order; owned */
     size_t cmdb_count;
     const char *name, *filter, *output;
-    const char *redis; /* a URL, or "none"; NULL when not given. May hold a password */
+    const char *redis; /* a URL; NULL when not given, or none. May hold a password */
     struct cli_at at;
     enum cli_format format;
     unsigned records; /* of enum store_records */
@@ -113,13 +113,13 @@ void cli_name_of_host(char name[CLI_NAME_MAX + 1]);
  * (`column`) stands. */
 void cli_print_wrapped(FILE *out, const char *text, unsigned indent, unsigned column);
 
-/* The configuration as --config and --set give it, and the services table: what read and check
- * begin with. */
+/* load.c. The configuration as --config and --set give it, and the services table. */
 int cli_load_config(const struct cli_options *o, struct cli_config *config,
                     struct base_error *error);
 struct service_table *cli_load_services(const struct cli_options *o, struct base_error *error);
-/* All files of --cmdb in one; empty without any. NULL with `error`. */
+/* All files of --cmdb, or those named, in one; empty without any. NULL with `error`. */
 struct cmdb *cli_load_cmdb(const struct cli_options *o, struct base_error *error);
+struct cmdb *cli_load_cmdb_files(const char *const *files, size_t n, struct base_error *error);
 /* With files of --cmdb: the store's CMDB becomes *cmdb. Without: *cmdb becomes the store's. May
  * wait a few seconds. -1 with `error`; *cmdb is then as it was. */
 int cli_cmdb_share(const struct cli_options *o, const struct cli_config *config,
@@ -128,9 +128,6 @@ int cli_cmdb_share(const struct cli_options *o, const struct cli_config *config,
  */
 void cli_print_cmdb(const struct cli_options *o, const struct service_table *services,
                     const struct cmdb *cmdb, FILE *out);
-/* The files of --alarms and --allow: they must be there and in order; cli_load_rules uses
- * them. */
-int cli_check_files(const struct cli_options *o, struct base_error *error);
 
 /*
  * The store that a reader uses: --redis, or the embedded server where its socket is found. -1 with

@@ -65,19 +65,6 @@ static int put(const struct cli_config *config, const struct redis_url *url,
     return 0;
 }
 
-static struct cmdb *load_files(const struct cli_options *o, struct base_error *error) {
-    struct cmdb *c = cmdb_new();
-    if (c == NULL)
-        base_error_set(error, "cmdb", "out of memory");
-    for (size_t i = 1; i < o->file_count && c != NULL; i++) {
-        if (cmdb_load(c, o->files[i], error) == 0)
-            continue;
-        cmdb_free(c);
-        c = NULL;
-    }
-    return c;
-}
-
 static int check_words(const struct cli_options *o, struct base_error *error) {
     if (o->file_count == 0 || strcmp(o->files[0], "load") != 0)
         return base_error_set(error, "cmdb", "found %s%s%s, allowed is: load FILE...",
@@ -88,29 +75,26 @@ static int check_words(const struct cli_options *o, struct base_error *error) {
     return 0;
 }
 
-int cli_store_url(const struct cli_options *o, const struct cli_config *config,
-                  struct redis_url *url, struct base_error *error) {
-    if (o->redis != NULL)
-        return redis_url_parse(url, o->redis, error);
-    return redis_embedded_find(config->state_folder, url, error);
+static enum cli_status load(const struct cli_options *o, const struct cli_config *config,
+                            struct base_error *error) {
+    struct redis_url url;
+    struct cmdb *cmdb = cli_load_cmdb_files(o->files + 1, o->file_count - 1, error);
+    enum cli_status status = CLI_USAGE;
+    if (cmdb != NULL && cli_store_url(o, config, &url, error) == 0)
+        status = put(config, &url, cmdb, error) == 0 ? CLI_DONE : CLI_FAILED;
+    cmdb_free(cmdb);
+    return status;
 }
 
 int cli_cmdb(const struct cli_options *o) {
     struct base_error error;
     struct cli_config config;
-    struct redis_url url;
-    struct cmdb *cmdb = NULL;
     enum cli_status status = CLI_USAGE;
     cli_config_init(&config);
-    if (check_words(o, &error) == 0 && cli_load_config(o, &config, &error) == 0 &&
-        (cmdb = load_files(o, &error)) != NULL)
-        status =
-            cli_store_url(o, &config, &url, &error) == 0 && put(&config, &url, cmdb, &error) == 0
-                ? CLI_DONE
-                : CLI_FAILED;
+    if (check_words(o, &error) == 0 && cli_load_config(o, &config, &error) == 0)
+        status = load(o, &config, &error);
     if (status != CLI_DONE)
         base_error_print(&error);
-    cmdb_free(cmdb);
     cli_config_free(&config);
     return status;
 }

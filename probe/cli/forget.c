@@ -29,9 +29,7 @@ static int prepare(const struct cli_options *o, struct cli_config *config, struc
                               ". _ -");
     if (cli_load_config(o, config, error) != 0)
         return -1;
-    if (o->redis != NULL)
-        return redis_url_parse(url, o->redis, error);
-    return redis_embedded_find(config->state_folder, url, error);
+    return cli_store_url(o, config, url, error);
 }
 
 int cli_forget(const struct cli_options *o) {

@@ -1,12 +1,11 @@
 /*
- * What the options of `query` say (options_query.h), and which of them go with which question.
+ * What the options of `query` say (options.h), and which of them go with which question.
  */
 #include "spanwatch/alarm.h"
 
-#include "options_query.h"
+#include "options.h"
 
 #include <string.h>
-#include <strings.h>
 
 static const char *const whats[] = {[QUERY_CONNECTIONS] = "connections",
                                     [QUERY_TRANSITIONS] = "transitions",
@@ -16,20 +15,6 @@ static const char *const whats[] = {[QUERY_CONNECTIONS] = "connections",
                                     [QUERY_ALARMS] = "alarms",
                                     [QUERY_ACTIVE] = "active"};
 enum { WHATS = sizeof whats / sizeof *whats };
-
-/* One of `n` words, told with all of them when it is none. */
-static int take_word(const char *option, const char *value, const char *const *words, size_t n,
-                     size_t *which, struct base_error *error) {
-    char list[480];
-    size_t used = 0;
-    for (*which = 0; *which < n; ++*which)
-        if (strcasecmp(value, words[*which]) == 0)
-            return 0;
-    for (size_t i = 0; i < n && used < sizeof list; i++)
-        used +=
-            (size_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", words[i]);
-    return base_error_set(error, option, "found \"%s\", allowed are %s", value, list);
-}
 
 static int take_endpoint(const char *option, const char *value, bool names,
                          struct query_endpoint *e, struct base_error *error) {
@@ -55,7 +40,7 @@ static int take_state(const char *option, const char *value, int *state, struct 
     for (int s = TCP_CLOSED; s < TCP_STATES; s++)
         if (s != TCP_LISTEN) /* never emitted (design 1.2) */
             names[n++] = tcp_state_name((enum tcp_state)s);
-    if (take_word(option, value, names, n, &which, error) != 0)
+    if (cli_take_word(option, value, names, n, &which, error) != 0)
         return -1;
     *state = (int)which + (which >= TCP_LISTEN);
     return 0;
@@ -99,11 +84,8 @@ int cli_take_cmdb_value(struct cli_options *o, const char *value, struct base_er
 static int take_time(const char *option, const char *value, struct query_time *t,
                      struct base_error *error) {
     struct cli_at at;
-    if (!cli_at_parse(value, &at))
-        return base_error_set(error, option,
-                              "found \"%s\", allowed are RFC 3339 (2023-11-14T22:13:20Z), Unix "
-                              "seconds with up to nine decimals, now, or -N and one of s, m, h, d",
-                              value);
+    if (cli_take_moment(option, value, &at, error) != 0)
+        return -1;
     t->kind = at.kind == CLI_AT_MOMENT ? QUERY_TIME_MOMENT : QUERY_TIME_BEFORE_NOW;
     t->ns = at.ns;
     return 0;
@@ -122,12 +104,7 @@ int cli_take_to(struct cli_options *o, const char *value, struct base_error *err
 }
 
 int cli_take_probe(struct cli_options *o, const char *value, struct base_error *error) {
-    if (!cli_name_is_valid(value))
-        return base_error_set(
-            error, "--probe",
-            "found \"%s\", allowed are 1 to 64 of the characters A-Z a-z 0-9 . _ -", value);
-    o->ask.probe = value;
-    return 0;
+    return cli_take_probe_name("--probe", value, &o->ask.probe, error);
 }
 
 static int refuse_by(const char *value, struct base_error *error) {
@@ -182,18 +159,11 @@ int cli_take_limit(struct cli_options *o, const char *value, struct base_error *
                           value);
 }
 
-int cli_take_follow(struct cli_options *o, const char *value, struct base_error *error) {
-    (void)value;
-    (void)error;
-    o->ask.follow = true;
-    return 0;
-}
-
 int cli_take_query_format(struct cli_options *o, const char *value, struct base_error *error) {
     static const char *const names[] = {
         [QUERY_FORMAT_TABLE] = "table", [QUERY_FORMAT_JSON] = "json", [QUERY_FORMAT_CSV] = "csv"};
     size_t which;
-    if (take_word("--format", value, names, sizeof names / sizeof *names, &which, error) != 0)
+    if (cli_take_word("--format", value, names, sizeof names / sizeof *names, &which, error) != 0)
         return -1;
     o->query_format = (enum query_format)which;
     return 0;
@@ -204,7 +174,7 @@ int cli_take_kind(struct cli_options *o, const char *value, struct base_error *e
     size_t which;
     for (int kind = 0; kind < ALARM_KINDS; kind++)
         names[kind] = alarm_kind_name((enum alarm_kind)kind);
-    if (take_word("--kind", value, names, ALARM_KINDS, &which, error) != 0)
+    if (cli_take_word("--kind", value, names, ALARM_KINDS, &which, error) != 0)
         return -1;
     o->ask.filter.kind = names[which];
     return 0;
@@ -213,7 +183,7 @@ int cli_take_kind(struct cli_options *o, const char *value, struct base_error *e
 int cli_take_severity(struct cli_options *o, const char *value, struct base_error *error) {
     static const char *const names[] = {"info", "warning", "critical"};
     size_t which;
-    if (take_word("--severity", value, names, 3, &which, error) != 0)
+    if (cli_take_word("--severity", value, names, 3, &which, error) != 0)
         return -1;
     o->ask.filter.severity = names[which];
     return 0;
@@ -222,7 +192,7 @@ int cli_take_severity(struct cli_options *o, const char *value, struct base_erro
 int cli_take_status(struct cli_options *o, const char *value, struct base_error *error) {
     static const char *const names[] = {"raised", "updated", "cleared"};
     size_t which;
-    if (take_word("--status", value, names, 3, &which, error) != 0)
+    if (cli_take_word("--status", value, names, 3, &which, error) != 0)
         return -1;
     o->ask.filter.status = names[which];
     return 0;
@@ -273,7 +243,7 @@ int cli_query_complete(struct cli_options *o, struct base_error *error) {
         return base_error_set(error, "query",
                               "no question given; allowed are connections, transitions, clients, "
                               "summary, diff, alarms, active");
-    if (take_word("query", o->files[0], whats, WHATS, &which, error) != 0)
+    if (cli_take_word("query", o->files[0], whats, WHATS, &which, error) != 0)
         return -1;
     a->what = (enum query_what)which;
     if (o->file_count > 1)

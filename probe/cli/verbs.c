@@ -27,30 +27,24 @@ static void print_keys(FILE *out) {
 static const struct verb verbs[] = {
     {"read", "analyse capture files", "spanwatch read [OPTION...] FILE...",
      "Reads capture files (pcap, pcapng; plain or .gz, .zst, .xz; '-' is standard input), merges "
-     "them by time, and "
-     "tells the TCP state of both ends of every connection: a report for a person, or records as "
-     "JSON Lines. Exit "
-     "status 1 when a file is cut short or faulty; all records up to there are written.",
+     "them by time, and tells the TCP state of both ends of every connection: a report for a "
+     "person, or records as JSON Lines. Exit status 1 when a file is cut short or faulty; all "
+     "records up to there are written.",
      CLI_READ, cli_read, NULL},
     {"probe", "watch live interfaces", "spanwatch probe -i IFACE [OPTION...]",
      "Watches interfaces and tells the TCP state of both ends of every connection as it changes, "
-     "as "
-     "JSON Lines, with a stats record each second and a gap record wherever packets or records are "
-     "missing. Started as root (or with CAP_NET_RAW), it opens the interfaces and then drops its "
-     "rights. SIGTERM and SIGINT end it, with all records written; SIGHUP loads --services and "
-     "--cmdb "
-     "again, which the new user must be able to read. With several workers the kernel shares out "
-     "connections by a hash of the outermost addresses and ports.",
+     "as JSON Lines, with a stats record each second and a gap record wherever packets or records "
+     "are missing. Started as root (or with CAP_NET_RAW), it opens the interfaces and then drops "
+     "its rights. SIGTERM and SIGINT end it, with all records written; SIGHUP loads --services, "
+     "--cmdb, --alarms and --allow again, which the new user must be able to read.",
      CLI_PROBE, cli_probe, NULL},
     {"check", "validate configuration files and say what they mean", "spanwatch check [OPTION...]",
      "Validates the files named and prints what was understood: timers, other keys, and the "
-     "services table in the "
-     "order in which it is asked. Exit status 2 when one is wrong.",
+     "services table in the order in which it is asked. Exit status 2 when one is wrong.",
      CLI_CHECK, cli_check, print_keys},
     {"cmdb", "put CMDB attributes into the store", "spanwatch cmdb load [OPTION...] FILE...",
      "Reads the files (JSON, or CSV when the name ends in .csv), and makes the store's attributes "
-     "of "
-     "services and names of clients what they say: what is not in them goes. A CSV file with a "
+     "of services and names of clients what they say: what is not in them goes. A CSV file with a "
      "column service leaves the clients alone, one with a column address the services. Prints what "
      "changed. Nothing is written when a file is faulty (exit status 2).",
      CLI_CMDB, cli_cmdb, NULL},
@@ -74,10 +68,8 @@ static const struct verb verbs[] = {
     {"top", "a live full-screen view of the store", "spanwatch top [OPTION...]",
      "Shows services with their connections by state, clients in trouble (half-open, half-closed, "
      "many), and alarms in force, and looks again every two seconds. Keys sort, filter, and open "
-     "one "
-     "service, one client's timeline or one alarm; 'h' explains them. When the store goes away, "
-     "the "
-     "last picture stays with its age, until the store is back.",
+     "one service, one client's timeline or one alarm; 'h' explains them. When the store goes "
+     "away, the last picture stays with its age, until the store is back.",
      CLI_TOP, cli_top, NULL},
     {"version", "print the version", "spanwatch version", "Prints the version.", 0, NULL, NULL},
     {"help", "explain a verb", "spanwatch help [VERB]",

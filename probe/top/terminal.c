@@ -31,7 +31,7 @@ static int open_terminal(struct terminal *t, struct base_error *error) {
     if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1)
         return base_error_set(error, "top",
                               "standard input and output must be a terminal; for a program there "
-                              "are 'spanwatch query' and 'spanwatch serve'");
+                              "is 'spanwatch query'");
     setlocale(LC_CTYPE, "");
     set_escdelay(ESCAPE_MS);
     t->utf8 = MB_CUR_MAX > 1;
