@@ -80,10 +80,23 @@ static bool repeats(const struct copies_bucket *b, unsigned i, const struct segm
     return tick(s) - b->tick[i] <= (told_apart ? COPY_TICKS : COPY_BARE_TICKS);
 }
 
+/* Nearly always no: four tags at a time, the middle one twice, without a branch. */
+static bool may_hold(const struct copies_bucket *b, uint32_t tag) {
+    typedef uint32_t four __attribute__((vector_size(16)));
+    typedef uint64_t two __attribute__((vector_size(16)));
+    four low, high, all = {tag, tag, tag, tag};
+    static_assert(COPIES_WAYS == 7, "of two loads one way is the same");
+    memcpy(&low, b->tag, sizeof low);
+    memcpy(&high, b->tag + 3, sizeof high);
+    two equal = (two)((low == all) | (high == all));
+    return (equal[0] | equal[1]) != 0;
+}
+
 bool copies_is_copy(struct copies *c, const struct segment *s, uint64_t signature) {
     const struct copies_bucket *b = &c->bucket[signature % COPIES_BUCKETS];
-    for (unsigned i = 0; i < COPIES_WAYS; i++)
-        if (b->tag[i] == (uint32_t)(signature >> 32) && repeats(b, i, s))
+    uint32_t tag = (uint32_t)(signature >> 32);
+    for (unsigned i = 0; i < COPIES_WAYS && may_hold(b, tag); i++)
+        if (b->tag[i] == tag && repeats(b, i, s))
             return true;
     copies_note(c, s, signature);
     return false;

@@ -176,11 +176,16 @@ static void begin_another(struct flow_tracker *t, struct body *b, const struct s
     replay(t, b, s, from, rules, v);
 }
 
+/* FLOW_DATA_0 or FLOW_ACK_0, of the side that sent it. */
+static uint32_t letter_of(const struct segment *s, unsigned from) {
+    return (uint32_t)(s->payload > 0 ? FLOW_DATA_0 : FLOW_ACK_0) << from;
+}
+
 /* The short way: in order, nothing changes but the numbers. */
 static bool step_in_order(struct flow_tracker *t, struct flow *f, const struct segment *s,
                           unsigned from) {
     struct tcp_endpoint *end = form_ends(&t->pool, f);
-    uint32_t letter = (uint32_t)(s->payload > 0 ? FLOW_DATA_0 : FLOW_ACK_0) << from;
+    uint32_t letter = letter_of(s, from);
     if (end == NULL || !tcp_in_order(end, from, s))
         return false;
     f->last_ns = s->ts_ns;
@@ -389,13 +394,15 @@ static inline void take_batch(struct flow_tracker *t, const struct segment *segm
     for (size_t i = 0; t->pool.flow.used > CACHED_FLOWS && i < n; i++) {
         if (guess[i] == FLOW_NONE)
             continue;
-        /* A plain segment touches the first line; one that opens or closes, all. (Here and not in a
-         * function of its own: GCC takes one that only prefetches to do nothing.) */
+        /* A plain segment touches the first line; one that opens or closes, or is the first of its
+         * sort, all. (Here and not in a function of its own: GCC takes one that only prefetches to
+         * do nothing.) */
         const struct flow *f = pool_at(&t->pool, guess[i]);
         const char *line = (const char *)form_ends(&t->pool, f);
-        bool control = (segment[i].flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST)) != 0;
+        bool plain = (segment[i].flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST)) == 0 &&
+                     (f->flags & letter_of(&segment[i], r[i].key.from));
         size_t all = f->form == FORM_LEAN ? sizeof(struct lean) : sizeof(struct body);
-        for (size_t at = 0; line && at < (control ? all : 64); at += 64)
+        for (size_t at = 0; line && at < (plain ? 64 : all); at += 64)
             __builtin_prefetch(line + at, 1);
     }
     for (size_t i = 0; i < n; i++) {
