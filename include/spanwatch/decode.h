@@ -48,13 +48,13 @@ struct segment {
     uint32_t tsval, tsecr;          /* valid with SEGMENT_OPT_TIMESTAMP */
     uint32_t sack_left, sack_right; /* first SACK block, valid with SEGMENT_OPT_SACK */
     uint16_t window;                /* as it stands in the header, not scaled */
-    uint16_t mss;                   /* valid with SEGMENT_OPT_MSS */
-    uint16_t ip_id;                 /* IPv4 identification; 0 for IPv6 */
     uint16_t checksum;              /* TCP's, as it stands in the header */
+    uint16_t ip_id;                 /* IPv4 identification; 0 for IPv6 */
+    uint8_t flags;                  /* of enum segment_flag, and ECE 0x40, CWR 0x80 */
     uint8_t family;                 /* 4 or 6 */
     uint8_t ttl;                    /* or hop limit */
-    uint8_t flags;                  /* of enum segment_flag, and ECE 0x40, CWR 0x80 */
     uint8_t options;                /* of enum segment_option */
+    uint16_t mss;                   /* valid with SEGMENT_OPT_MSS */
     uint8_t wscale;                 /* valid with SEGMENT_OPT_WSCALE; as sent, not capped */
     uint8_t checksum_state; /* of enum segment_checksum; only segments with SYN, FIN or RST are
                                summed */

@@ -39,13 +39,16 @@ void copies_free(struct copies *c) {
         free(c->memory);
 }
 
+static_assert(offsetof(struct segment, family) - offsetof(struct segment, window) == 7,
+              "window, checksum, ip_id, flags and family are one word");
+
 /* Not of the table's hash, whose seed is another in each run: which signatures share a slot must
  * not be (design 1.3). The checksum covers the timestamps, but not where the sender's kernel leaves
  * it to a card that the tap does not have. */
 uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
     static const uint64_t odd[3] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xd1b54a32d192ed03),
                                     UINT64_C(0x8cb92ba72f3d8dd7)};
-    uint64_t ends = (uint64_t)k->v4[0] << 32 | k->v4[1];
+    uint64_t ends = k->word[0];
     if (k->family != 4) {
         uint64_t word[4];
         memcpy(word, k->v6, sizeof word);
@@ -53,12 +56,11 @@ uint64_t copies_signature(const struct segment *s, const struct flow_key *k) {
                flow_fold(word[2] ^ odd[1], word[3] ^ odd[2]);
     }
     if (s->options & SEGMENT_OPT_TIMESTAMP)
-        ends += ((uint64_t)s->tsval << 32 | s->tsecr) * odd[2];
-    uint64_t where = (uint64_t)s->src_port << 48 | (uint64_t)s->dst_port << 32 | s->scope;
-    uint64_t what = (uint64_t)s->ip_id << 48 | (uint64_t)s->checksum << 32 |
-                    (uint32_t)s->window << 16 | (uint32_t)s->flags << 8;
-    uint64_t h = flow_fold(ends ^ odd[0], ((uint64_t)s->seq << 32 | s->ack) ^ odd[1]);
-    h ^= flow_fold(where ^ odd[1], what ^ odd[2]) + s->payload;
+        ends += ((uint64_t)s->tsecr << 32 | s->tsval) * odd[2];
+    uint64_t numbers = (uint64_t)s->ack << 32 | s->seq, what;
+    memcpy(&what, (const char *)s + offsetof(struct segment, window), sizeof what);
+    uint64_t h = flow_fold(ends ^ odd[0], numbers ^ odd[1]);
+    h ^= flow_fold(k->word[1] ^ odd[1], what ^ odd[2]) + ((uint64_t)s->payload << 1 | k->from);
     return h ^ h >> 32;
 }
 

@@ -18,27 +18,24 @@ static uint64_t fold_v6(const uint64_t seed[2], const uint8_t low[16], const uin
 
 uint32_t flow_hash(const struct flow_tracker *t, const struct flow *f) {
     const uint64_t *seed = t->config.hash_seed;
-    uint64_t addresses = (uint64_t)f->addr[0] << 32 | f->addr[1];
-    if (f->flags & FLOW_IPV6) {
-        const struct pair6 *pair = pool_pair(&t->pool, f);
-        addresses = fold_v6(seed, pair->addr[0], pair->addr[1]);
-    }
-    return flow_key_hash(seed, addresses, (uint32_t)f->port[0] << 16 | f->port[1], f->scope);
+    if (!(f->flags & FLOW_IPV6))
+        return flow_key_hash(seed, f->word[0], f->word[1]);
+    const struct pair6 *pair = pool_pair(&t->pool, f);
+    return flow_key_hash(seed, fold_v6(seed, pair->addr[0], pair->addr[1]), f->word[1]);
 }
 
 void flow_key_make_v6(const uint64_t seed[2], const struct segment *s, struct flow_key *k) {
     int order = memcmp(s->src, s->dst, sizeof k->v6[0]);
     unsigned from = order != 0 ? order > 0 : s->src_port > s->dst_port;
-    k->v4[0] = k->v4[1] = 0;
     memcpy(k->v6[from], s->src, sizeof k->v6[0]);
     memcpy(k->v6[!from], s->dst, sizeof k->v6[0]);
-    k->port[from] = s->src_port;
-    k->port[!from] = s->dst_port;
-    k->scope = s->scope;
+    k->word[0] = 0;
+    k->word[1] = flow_beside32(from ? flow_beside16(s->dst_port, s->src_port)
+                                    : flow_beside16(s->src_port, s->dst_port),
+                               s->scope);
+    k->hash = flow_key_hash(seed, fold_v6(seed, k->v6[0], k->v6[1]), k->word[1]);
     k->family = 6;
     k->from = (uint8_t)from;
-    k->hash = flow_key_hash(seed, fold_v6(seed, k->v6[0], k->v6[1]),
-                            (uint32_t)k->port[0] << 16 | k->port[1], k->scope);
 }
 
 void flow_addr(const struct flow_tracker *t, const struct flow *f, unsigned side,

@@ -8,9 +8,10 @@
 #ifndef SPANWATCH_FLOW_KEYS_H
 #define SPANWATCH_FLOW_KEYS_H
 
-#include "spanwatch/decode.h"
-
+#include <endian.h>
 #include <string.h>
+
+#include "spanwatch/decode.h"
 
 struct flow_key {
     union {
@@ -29,16 +30,23 @@ struct flow_key {
 
 /* One round of folded multiplication (as in wyhash and MUM): mixes 128 bits into 64. */
 static inline uint64_t flow_fold(uint64_t a, uint64_t b) {
-    unsigned __int128 p = (unsigned __int128)a * b;
-    return (uint64_t)p ^ (uint64_t)(p >> 64);
+    return a * b ^ (uint64_t)((unsigned __int128)a * b >> 64);
 }
 
-/* `addresses` of IPv4, or what both of IPv6 were folded to. */
-static inline uint32_t flow_key_hash(const uint64_t seed[2], uint64_t addresses, uint32_t ports,
-                                     uint32_t scope) {
-    uint64_t h = flow_fold(addresses ^ seed[0], ((uint64_t)scope << 32 | ports) ^ seed[1]);
+/* Of a key's two words; the first is what both addresses of IPv6 were folded to. */
+static inline uint32_t flow_key_hash(const uint64_t seed[2], uint64_t first, uint64_t second) {
+    uint64_t h = flow_fold(first ^ seed[0], second ^ seed[1]);
     h = flow_fold(h ^ seed[1], UINT64_C(0x9e3779b97f4a7c15));
     return (uint32_t)(h ^ h >> 32);
+}
+
+/* Two numbers as they stand in memory one after the other: a key's words are never put together
+ * from smaller stores, which a processor would have to wait for. */
+static inline uint32_t flow_beside16(uint16_t a, uint16_t b) {
+    return BYTE_ORDER == LITTLE_ENDIAN ? (uint32_t)b << 16 | a : (uint32_t)a << 16 | b;
+}
+static inline uint64_t flow_beside32(uint32_t a, uint32_t b) {
+    return BYTE_ORDER == LITTLE_ENDIAN ? (uint64_t)b << 32 | a : (uint64_t)a << 32 | b;
 }
 
 void flow_key_make_v6(const uint64_t seed[2], const struct segment *s, struct flow_key *k);
@@ -54,15 +62,13 @@ static inline void flow_key_make(const uint64_t seed[2], const struct segment *s
     memcpy(&dst, s->dst, sizeof dst);
     uint64_t sender = (uint64_t)src << 16 | s->src_port, other = (uint64_t)dst << 16 | s->dst_port;
     uint64_t low = sender > other ? other : sender, high = sender > other ? sender : other;
-    k->v4[0] = (uint32_t)(low >> 16);
-    k->v4[1] = (uint32_t)(high >> 16);
-    k->port[0] = (uint16_t)low;
-    k->port[1] = (uint16_t)high;
-    k->scope = s->scope;
+    uint64_t first = flow_beside32((uint32_t)(low >> 16), (uint32_t)(high >> 16)),
+             second = flow_beside32(flow_beside16((uint16_t)low, (uint16_t)high), s->scope);
+    k->word[0] = first;
+    k->word[1] = second;
+    k->hash = flow_key_hash(seed, first, second);
     k->family = 4;
     k->from = sender > other;
-    k->hash = flow_key_hash(seed, low >> 16 << 32 | high >> 16,
-                            (uint32_t)low << 16 | (uint16_t)high, s->scope);
 }
 
 #endif

@@ -273,15 +273,11 @@ static bool is_stray(const struct segment *s) {
            (s->flags & (SEGMENT_SYN | SEGMENT_FIN)) == (SEGMENT_SYN | SEGMENT_FIN);
 }
 
-/* The flow of a key; `guess` was its likely place when the batch began. */
-static uint32_t find(const struct flow_tracker *t, const struct flow_key *k, uint32_t guess) {
-    if (guess != FLOW_NONE) {
-        const struct flow *f = pool_at(&t->pool, guess);
-        if (flow_key_equal(f, &t->pool, k))
-            return guess;
-    }
-    return table_find(&t->table, k);
-}
+/* Where a segment's flow is likely to be: it was there when the batch began. */
+struct likely {
+    struct flow *flow; /* NULL: none */
+    uint32_t index;
+};
 
 /* Whose segment it was that is a witness of a leap (clock.c). */
 static void note_witness(struct flow_tracker *t, uint32_t index) {
@@ -289,9 +285,9 @@ static void note_witness(struct flow_tracker *t, uint32_t index) {
         t->leap_flow[t->leap_seen - 1] = index;
 }
 
-static bool step_short(struct flow_tracker *t, uint32_t index, const struct segment *s,
-                       unsigned from) {
-    if (step_in_order(t, pool_at(&t->pool, index), s, from))
+static bool step_short(struct flow_tracker *t, struct flow *f, uint32_t index,
+                       const struct segment *s, unsigned from) {
+    if (step_in_order(t, f, s, from))
         return true;
     if (!usual_step(t, index, s, from))
         return false;
@@ -309,11 +305,16 @@ struct ready {
 static_assert(sizeof(struct ready) == sizeof(struct flow_ready), "arrays of both are the same");
 
 static void take_segment(struct flow_tracker *t, const struct segment *s, const struct ready *r,
-                         uint32_t guess) {
+                         struct likely likely) {
     const struct flow_key *k = &r->key;
-    uint32_t index = find(t, k, guess);
+    struct flow *f = likely.flow;
+    uint32_t index = likely.index;
+    if (f == NULL || !flow_key_equal(f, &t->pool, k)) {
+        index = table_find(&t->table, k);
+        f = index != FLOW_NONE ? pool_at(&t->pool, index) : NULL;
+    }
     t->counters.tcp++;
-    if (index != FLOW_NONE && step_short(t, index, s, k->from))
+    if (f != NULL && step_short(t, f, index, s, k->from))
         return; /* it says something new: whatever it resembles, it is no copy */
     if (r->copy) {
         t->counters.duplicates++;
@@ -380,24 +381,26 @@ static inline void prepare(struct front *f, const uint64_t seed[2], struct segme
 
 static inline void take_batch(struct flow_tracker *t, const struct segment *segment,
                               const uint8_t *verdict, const struct ready *r, size_t n) {
-    uint32_t guess[CAPTURE_BATCH];
+    struct likely likely[CAPTURE_BATCH];
     assert(n <= CAPTURE_BATCH);
     for (size_t i = 0; i < n; i++) {
         if (verdict[i] == DECODE_TCP || verdict[i] == DECODE_ICMP)
             table_prefetch(&t->table, r[i].key.hash);
     }
     for (size_t i = 0; i < n; i++) {
-        guess[i] = verdict[i] == DECODE_TCP ? table_guess(&t->table, r[i].key.hash) : FLOW_NONE;
-        if (guess[i] != FLOW_NONE)
-            __builtin_prefetch(pool_at(&t->pool, guess[i]), 1);
+        struct likely *l = &likely[i];
+        l->index = verdict[i] == DECODE_TCP ? table_guess(&t->table, r[i].key.hash) : FLOW_NONE;
+        l->flow = l->index != FLOW_NONE ? pool_at(&t->pool, l->index) : NULL;
+        if (l->flow != NULL)
+            __builtin_prefetch(l->flow, 1);
     }
     for (size_t i = 0; t->pool.flow.used > CACHED_FLOWS && i < n; i++) {
-        if (guess[i] == FLOW_NONE)
+        const struct flow *f = likely[i].flow;
+        if (f == NULL)
             continue;
         /* A plain segment touches the first line; one that opens or closes, or is the first of its
          * sort, all. (Here and not in a function of its own: GCC takes one that only prefetches to
          * do nothing.) */
-        const struct flow *f = pool_at(&t->pool, guess[i]);
         const char *line = (const char *)form_ends(&t->pool, f);
         bool plain = (segment[i].flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST)) == 0 &&
                      (f->flags & letter_of(&segment[i], r[i].key.from));
@@ -408,7 +411,7 @@ static inline void take_batch(struct flow_tracker *t, const struct segment *segm
     for (size_t i = 0; i < n; i++) {
         clock_take(t, segment[i].ts_ns, r[i].step, r[i].witness);
         if (verdict[i] == DECODE_TCP)
-            take_segment(t, &segment[i], &r[i], guess[i]);
+            take_segment(t, &segment[i], &r[i], likely[i]);
         else if (verdict[i] == DECODE_ICMP)
             take_icmp(t, &segment[i], &r[i].key);
     }

@@ -516,10 +516,11 @@ static inline unsigned flow_client(const struct flow *f) {
 static inline void signal_asking(struct flow_tracker *t, struct flow *f,
                                  const struct tcp_endpoint end[2], const struct segment *s,
                                  unsigned from) {
-    bool laden = s->payload > 0, client = from == flow_client(f);
-    if (laden & !client & ((f->flags & FLOW_ASKED) != 0))
+    uint32_t laden = s->payload > 0, client = from == flow_client(f);
+    uint32_t asked = f->flags / FLOW_ASKED & 1;
+    if ((laden & ~client & asked) != 0)
         signal_reply(t, f, end, s);
-    f->flags |= (uint32_t)(laden & client) * FLOW_ASKED;
+    f->flags |= (laden & client) * FLOW_ASKED;
 }
 
 /* The tap is taken to lose packets when at least GAPS_TELL holes and more than one segment in
