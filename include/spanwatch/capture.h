@@ -8,7 +8,7 @@
  * "-" for standard input. Several files are merged by time (a packet's time never runs back within
  * one file as far as the merge is concerned; ties go to the file named first).
  *
- * Memory is constant: one read buffer a file of 1 MiB (it grows, up to 64 MiB, only for a single
+ * Memory is constant: one read buffer a file of 256 KiB (it grows, up to 64 MiB, only for a single
  * record longer than that), whatever the size of the file.
  */
 #ifndef SPANWATCH_CAPTURE_H

@@ -23,7 +23,7 @@
 
 enum {
     CAPTURE_WINDOW =
-        1 << 20, /* octets: large enough that read() costs nothing, small enough for L2 */
+        1 << 18, /* octets: large enough that read() costs nothing, small enough for L2 */
     CAPTURE_HELD = 64 << 10, /* octets of compressed input held at a time */
     /* The longest record that is believed where the file's header does not promise longer ones:
      * four times the longest IP packet. Beyond it the length itself is the garbage. */
