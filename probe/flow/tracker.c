@@ -360,6 +360,7 @@ static void take_icmp(struct flow_tracker *t, const struct segment *s, const str
 static inline void prepare(struct front *f, const uint64_t seed[2], struct segment *segment,
                            const uint8_t *verdict, size_t n, struct ready *r) {
     uint64_t signature[CAPTURE_BATCH];
+    struct clock clock = f->clock;
     assert(n <= CAPTURE_BATCH);
     for (size_t i = 0; i < n; i++) {
         if (verdict[i] != DECODE_TCP && verdict[i] != DECODE_ICMP)
@@ -371,12 +372,13 @@ static inline void prepare(struct front *f, const uint64_t seed[2], struct segme
         __builtin_prefetch(&f->copies->bucket[signature[i] % COPIES_BUCKETS], 1);
     }
     for (size_t i = 0; i < n; i++) {
-        r[i].step = (uint8_t)clock_judge(&f->clock, segment[i].ts_ns);
-        r[i].witness = (uint8_t)f->clock.leap_seen;
-        segment[i].ts_ns = f->clock.now_ns;
+        r[i].step = (uint8_t)clock_judge(&clock, segment[i].ts_ns);
+        r[i].witness = (uint8_t)clock.leap_seen;
+        segment[i].ts_ns = clock.now_ns;
         r[i].copy =
             verdict[i] == DECODE_TCP && copies_is_copy(f->copies, &segment[i], signature[i]);
     }
+    f->clock = clock;
 }
 
 static inline void take_batch(struct flow_tracker *t, const struct segment *segment,
