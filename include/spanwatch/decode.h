@@ -59,7 +59,10 @@ struct segment {
     uint8_t checksum_state; /* of enum segment_checksum; only segments with SYN, FIN or RST are
                                summed */
     uint8_t icmp_type, icmp_code; /* valid for DECODE_ICMP */
+    uint8_t iface; /* of every packet, whatever its verdict: its interface's number, below
+                      DECODE_IFACES; the last stands for all further ones too */
 };
+enum { DECODE_IFACES = 32 };
 
 enum decode_verdict {
     DECODE_TCP,  /* *segment is filled */

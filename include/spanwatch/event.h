@@ -77,7 +77,9 @@ struct event_fresh {
     uint32_t laden[2]; /* of them with payload */
     uint32_t again[2]; /* of those, sent again */
     bool unseen[2];    /* it acknowledged what the other side was not seen to send */
+    uint8_t iface;     /* number of the interface of the connection's first packet */
 };
+enum { EVENT_IFACES = 32 }; /* numbers of interfaces; the last stands for all further ones too */
 
 struct event_connection {
     struct event_side side[2];
@@ -116,6 +118,7 @@ struct event_picture {
      * acknowledgements of octets that never passed the tap, live connections that had to make room.
      */
     uint64_t packets, tcp, duplicates, laden, gaps, evicted;
+    uint64_t passed[EVENT_IFACES]; /* packets, by interface */
 };
 
 struct event_member {

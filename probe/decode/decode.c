@@ -84,5 +84,6 @@ static enum decode_verdict walk_layers(struct decoder *d, const struct packet *p
 enum decode_verdict decode_packet(struct decoder *d, const struct packet *p,
                                   struct segment *segment) {
     segment->ts_ns = p->ts_ns;
+    segment->iface = p->iface < DECODE_IFACES ? (uint8_t)p->iface : DECODE_IFACES - 1;
     return decode_plain(p, segment) ? DECODE_TCP : walk_layers(d, p, segment);
 }

@@ -50,18 +50,19 @@ void flow_rest(struct flow_tracker *t, uint32_t index, const struct body *b) {
         form_rest(t, f); /* a close takes some segments more; or the next timer comes by */
 }
 
-void flow_begin_head(struct flow_tracker *t, struct flow *f, uint64_t ts_ns) {
-    uint64_t before_ns = f->first_ns;
+void flow_begin_head(struct flow_tracker *t, struct flow *f, const struct segment *s) {
+    uint64_t before_ns = f->first_ns, ts_ns = s->ts_ns;
     restore_settle(t, f);
     f->ordinal = before_ns == ts_ns && f->serial != 0 ? (uint8_t)(f->ordinal + 1) : 0;
     f->first_ns = f->last_ns = ts_ns;
     f->serial = ++t->serial;
-    f->flags = (f->flags & (FLOW_USED | FLOW_IPV6)) | t->picture.parity;
+    f->flags = (f->flags & (FLOW_USED | FLOW_IPV6)) | t->picture.parity |
+               (uint32_t)s->iface << FLOW_IFACE_AT;
 }
 
 void flow_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from) {
     struct flow *f = b->flow;
-    flow_begin_head(t, f, s->ts_ns);
+    flow_begin_head(t, f, s);
     memset(b, 0, sizeof *b);
     b->flow = f;
     tcp_init(&b->tcp, s->ts_ns);

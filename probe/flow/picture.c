@@ -11,6 +11,8 @@
  */
 #include "tracker.h"
 
+#include <string.h>
+
 enum {
     AT_ONCE = 4096,  /* entries: so small a pool is given whole (some 0.2 ms) */
     STEP_LEAST = 64, /* entries of one step: a picture ends even where time stands still */
@@ -55,6 +57,7 @@ static void send_frame(struct flow_tracker *t, enum event_type type, bool quiet)
                                        .laden = t->counters.laden,
                                        .gaps = t->counters.gaps,
                                        .evicted = t->counters.flows_evicted};
+    memcpy(e.picture.passed, t->passed, sizeof e.picture.passed);
     t->sink(t->context, &e);
 }
 

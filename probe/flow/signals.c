@@ -190,6 +190,7 @@ void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpo
 
 void signal_fresh(const struct body *b, struct event_fresh *fresh) {
     unsigned client = flow_client(b->flow);
+    fresh->iface = (uint8_t)(b->flow->flags >> FLOW_IFACE_AT);
     for (unsigned role = 0; role < 2; role++) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
         const struct tcp_endpoint *me = &b->tcp.end[side], *peer = &b->tcp.end[!side];

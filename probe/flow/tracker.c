@@ -412,6 +412,7 @@ static inline void take_batch(struct flow_tracker *t, const struct segment *segm
     }
     for (size_t i = 0; i < n; i++) {
         clock_take(t, segment[i].ts_ns, r[i].step, r[i].witness);
+        t->passed[segment[i].iface % EVENT_IFACES]++; /* only now: a picture is of before it */
         if (verdict[i] == DECODE_TCP)
             take_segment(t, &segment[i], &r[i], likely[i]);
         else if (verdict[i] == DECODE_ICMP)

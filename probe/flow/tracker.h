@@ -47,7 +47,8 @@ enum flow_flag {
     FLOW_ASKED = 0x10000, /* the client has sent octets that the server has not replied to */
     FLOW_ODD = 0x20000,   /* its odd RST was told */
     FLOW_TAP_LOST = 0x40000, /* rules.tap_loses when it was folded */
-    FLOW_OVER = 0x80000      /* each end is CLOSED or in TIME_WAIT, and that was told */
+    FLOW_OVER = 0x80000,     /* each end is CLOSED or in TIME_WAIT, and that was told */
+    FLOW_IFACE_AT = 27       /* from this bit on: the number of its first packet's interface */
 };
 
 /*
@@ -99,6 +100,8 @@ struct flow {
     uint8_t ordinal;
 };
 static_assert(sizeof(struct flow) == 64, "a flow's head is one cache line");
+static_assert(EVENT_IFACES == 1 << (32 - FLOW_IFACE_AT) && (int)DECODE_IFACES == (int)EVENT_IFACES,
+              "the number of an interface fits the flags");
 
 struct body {
     _Alignas(64) struct tcp_connection tcp;
@@ -472,6 +475,7 @@ struct flow_tracker {
     struct roles *roles;
     struct closes closes;
     struct flow_counters counters;
+    uint64_t passed[EVENT_IFACES];  /* packets, by interface */
     struct tcp_timers timers;       /* for all hosts */
     struct tcp_timers *host_timers; /* config.hosts, converted */
     uint64_t laden_from, gaps; /* lately: counters.laden beyond it, and what did not pass the tap
@@ -593,7 +597,7 @@ uint32_t flow_make(struct flow_tracker *t, const struct flow_key *k, const struc
 /* Another connection in an entry that held one of the same key. */
 void flow_begin(struct flow_tracker *t, struct body *b, const struct segment *s, unsigned from);
 /* The same of the head alone. */
-void flow_begin_head(struct flow_tracker *t, struct flow *f, uint64_t ts_ns);
+void flow_begin_head(struct flow_tracker *t, struct flow *f, const struct segment *s);
 /* The first step makes the connection known. */
 void flow_announce(struct flow_tracker *t, struct flow *f);
 /* Earlier than the wheel knows: set it anew. Later: the wheel will find out. */

@@ -45,7 +45,7 @@ uint32_t usual_begin(struct flow_tracker *t, const struct flow_key *k, const str
     if (index == FLOW_NONE)
         return FLOW_NONE;
     struct flow *f = pool_at(&t->pool, index);
-    flow_begin_head(t, f, s->ts_ns);
+    flow_begin_head(t, f, s);
     f->flags |= k->from == 1 ? FLOW_CLIENT_1 : 0;
     note_syn(f, s);
     if (FLOW_VERIFY) {
