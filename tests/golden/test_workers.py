@@ -30,7 +30,7 @@ BINARY = GENERATE = None
 
 def read(options, files, workers=None, **more):
     command = [BINARY, "read"] + (["--workers", str(workers)] if workers else []) + options + files
-    done = subprocess.run(command, capture_output=True, timeout=120, **more)
+    done = subprocess.run(command, capture_output=True, timeout=300, **more)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -108,9 +108,9 @@ class Workers(unittest.TestCase):
     def test_generated(self):
         """Enough packets and events for every block to go round."""
         with tempfile.TemporaryDirectory() as folder:
-            churn = generate(folder, "churn", "--connections", "3000", "--rate", "300", "--rst-permille", "30",
+            churn = generate(folder, "churn", "--connections", "2000", "--rate", "300", "--rst-permille", "30",
                              "--refused-permille", "30")
-            files = [churn, lose_some(churn, folder), generate(folder, "synflood", "--connections", "20000"),
+            files = [churn, lose_some(churn, folder), generate(folder, "synflood", "--connections", "10000"),
                      generate(folder, "million", "--connections", "3000", "--packets", "40000")]
             for path in files:
                 for label, options in FORMATS.items():

@@ -26,5 +26,5 @@ endif()
 if(Python3_FOUND)
   add_test(NAME golden_workers COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_workers.py $<TARGET_FILE:spanwatch>
                                        $<TARGET_FILE:spanwatch-bench-generate>)
-  set_tests_properties(golden_workers PROPERTIES LABELS golden TIMEOUT 300)
+  set_tests_properties(golden_workers PROPERTIES LABELS golden TIMEOUT 900)
 endif()
