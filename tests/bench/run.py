@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Make large captures, read them with bare libpcap and with spanwatch, and print how they compare.
+"""Make large captures, read them with bare libpcap, with spanwatch and with other tools, and print how they compare.
 
     run.py [--build DIR] [--scale X] [--modes LIST] [--runs N] [--folder DIR] [--no-peers]
-    run.py --counts-only ...       only check the counts, record by record (what ctest does, at a small scale)
+    run.py --counts-only ...       only check the counts (what ctest does, at a small scale)
 
-Each program reads each file from a warm page cache, in turn, N times; the table shows the medians of the wall time,
-its ratio to bare pcap_loop, packets a second, and the peak memory of one run that is not timed. Bytes a flow are
-anonymous memory (a mapped file is not counted) over the connections that are open at the end. Other tools that read
-captures join when they are installed. Exit status 1 when spanwatch counted other packets or connections than the
-generator wrote.
+Each program reads each file from a warm page cache, in turn, N times; the table shows the medians of the wall time, its ratio
+to bare pcap_loop, packets a second, the transitions a second that JSON Lines to /dev/null have, and the peak memory of one run
+that is not timed. Bytes a flow are anonymous memory (a mapped file is not counted) over the connections that are open at the
+end. Other tools that read captures join when they are installed (argus, softflowd, nfpcapd, tcptrace, tshark); one whose first
+run took longer than --long is not run again. At last: how many times faster spanwatch (one worker, no output) is than the
+tools, and what a second worker brings. Exit status 1 when spanwatch counted other packets, transitions, connections or ends of
+connections than the generator wrote.
 """
 import argparse
 import json
@@ -41,13 +43,19 @@ ENDS = {"fin": [("fin", "TIME_WAIT", "CLOSED"), ("fin", "CLOSED", "TIME_WAIT"), 
 PEER_MEMORY = 6 << 30  # bytes of address space; some peers keep every packet
 
 
-def peers(path):
-    """Other readers of captures: (name, command), the installed ones."""
+# name in the table: arguments of `read`
+OURS = {"none": ["--format", "none"], "report": ["--format", "report"], "jsonl": ["--format", "jsonl"],
+        "none, 2 workers": ["--format", "none", "--workers", "2"], "jsonl, 2 workers": ["--format", "jsonl", "--workers", "2"]}
+
+
+def peers(path, folder):
+    """Other readers of captures: (name, command), the installed ones. Names are not to be looked up, and none is to run out of
+    entries for flows where that can be said."""
     found = [
         ("argus", ["argus", "-r", path, "-w", os.devnull]),
-        ("softflowd", ["softflowd", "-r", path]),
-        ("nfpcapd", ["nfpcapd", "-r", path, "-w", os.path.dirname(path)]),
-        ("tcptrace", ["tcptrace", path]),
+        ("softflowd", ["softflowd", "-r", path, "-m", "20000000", "-p", os.path.join(folder, "pid"), "-c", "none"]),
+        ("nfpcapd", ["nfpcapd", "-r", path, "-w", folder]),
+        ("tcptrace", ["tcptrace", "-n", path]),
         ("tshark", ["tshark", "-n", "-q", "-r", path, "-z", "conv,tcp"]),
     ]
     return [(name, command) for name, command in found if shutil.which(command[0])]
@@ -112,14 +120,16 @@ def read_stats(args, path):
 
 def read_records(args, path):
     """What `read` wrote, counted: records by type, and connections by end and states."""
-    command = [args.spanwatch, "read", "--format", "jsonl", "--linger", "120", path]
+    command = [args.spanwatch, "read", "--format", "jsonl", "--records", "transitions,connections", "--linger", "120", path]
     types, ends = Counter(), Counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         for line in process.stdout:
+            if line.startswith(b'{"type":"transition"'):
+                types["transition"] += 1
+                continue
             record = json.loads(line)
             types[record["type"]] += 1
-            if record["type"] == "connection":
-                ends[record["end"], record["client_state"], record["server_state"]] += 1
+            ends[record["end"], record["client_state"], record["server_state"]] += 1
     if process.returncode != 0:
         raise SystemExit(f"run.py: {' '.join(command)}: exit status {process.returncode}")
     return types, ends
@@ -143,9 +153,7 @@ def record_differences(truth, types, ends):
 
 
 def check(args, name, path, truth):
-    bad = differences(truth, read_stats(args, path))
-    if args.counts_only:
-        bad += record_differences(truth, *read_records(args, path))
+    bad = differences(truth, read_stats(args, path)) + record_differences(truth, *read_records(args, path))
     for line in bad:
         print(f"*** {name}: WRONG COUNT: {line}")
     if not bad:
@@ -154,31 +162,50 @@ def check(args, name, path, truth):
     return not bad
 
 
-def measure(args, name, path, truth):
-    read = [args.spanwatch, "read", "--format"]
+def measure(args, name, path, truth, folder):
+    """One capture's rows; the medians by program, and the peak of resident memory."""
     programs = [("pcap_loop", [args.pcap_loop, path], None)]
-    programs += [(f"spanwatch {f}", read + [f, path], None) for f in ("none", "report", "jsonl")]
+    programs += [(f"spanwatch {n}", [args.spanwatch, "read", *options, path], None) for n, options in OURS.items()]
     if args.peers:
-        programs += [(n, c, PEER_MEMORY) for n, c in peers(path)]
+        programs += [(n, c, PEER_MEMORY) for n, c in peers(path, folder)]
     timeout = {n: args.timeout if limit is None else args.peer_timeout for n, _, limit in programs}
     memory = {n: Run(c, timeout[n], watch_memory=True, limit=limit) for n, c, limit in programs}
-    # of a peer, one run is enough
-    times = {n: [] if limit is None else [memory[n].seconds] for n, _, limit in programs}
+    times = {n: [] for n, _, _ in programs}
     for _ in range(args.runs):
         for n, c, limit in programs:
-            if memory[n].ok and limit is None:
-                times[n].append(Run(c, args.timeout).seconds)
-    floor = statistics.median(times["pcap_loop"]) if times["pcap_loop"] else 0
+            if not memory[n].ok:
+                continue
+            if limit is not None and memory[n].seconds > args.long:
+                times[n] = [memory[n].seconds]
+            else:
+                times[n].append(Run(c, timeout[n], limit=limit).seconds)
+    medians = {n: statistics.median(t) for n, t in times.items() if t}
     is_open = truth["ends"]["open"] + truth["ends"]["half_open"]
-    for n, _, _ in programs:
-        if not memory[n].ok:
-            print(f"{name:10} {n:17} failed, or took more than {timeout[n]:.0f} s")
+    for n, _, limit in programs:
+        if n not in medians:
+            print(f"{name:10} {n:27} failed, or took more than {timeout[n]:.0f} s")
             continue
-        seconds, run = statistics.median(times[n]), memory[n]
-        flow = f"{run.peak_anonymous / is_open:8.0f}" if is_open >= 10_000 and n.startswith("spanwatch") else " " * 8
-        print(f"{name:10} {n:17} {seconds:8.3f} {seconds / floor:7.2f} {truth['packets'] / seconds / 1e6:8.2f} "
-              f"{run.peak_resident / 2**20:9.1f} {run.peak_anonymous / 2**20:9.1f} {flow}", flush=True)
-    return all(memory[n].ok for n, _, limit in programs if limit is None)
+        seconds, run = medians[n], memory[n]
+        flow = f"{run.peak_anonymous / is_open:8.0f}" if is_open >= 10_000 and n != "pcap_loop" else " " * 8
+        transitions = f"{truth['transitions'] / seconds / 1e6:9.2f}" if "jsonl" in n and "transitions" in truth else " " * 9
+        print(f"{name:10} {n:27} {seconds:8.3f} {seconds / medians['pcap_loop']:7.2f} {truth['packets'] / seconds / 1e6:8.2f} "
+              f"{transitions} {run.peak_resident / 2**20:9.1f} {run.peak_anonymous / 2**20:9.1f} {flow}", flush=True)
+    return all(memory[n].ok for n, _, limit in programs if limit is None), medians, memory
+
+
+def compare(name, medians, memory):
+    """What the rows say of spanwatch beside the others, in words."""
+    lines, ours = [], medians.get("spanwatch none")
+    if ours is None:
+        return lines
+    for other in [n for n in medians if n != "pcap_loop" and not n.startswith("spanwatch")]:
+        lines.append(f"{name}: {medians[other] / ours:.1f} times {other}'s rate, "
+                     f"which takes {memory[other].peak_resident / memory['spanwatch none'].peak_resident:.1f} times the memory")
+    for output in ("none", "jsonl"):
+        two = medians.get(f"spanwatch {output}, 2 workers")
+        if two:
+            lines.append(f"{name}: --workers 2 --format {output}: {medians[f'spanwatch {output}'] / two:.2f} times one worker's rate")
+    return lines
 
 
 def arguments():
@@ -192,7 +219,8 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", help="keep the captures here (default: a temporary folder)")
     parser.add_argument("--timeout", type=float, default=300, help="s for one run")
-    parser.add_argument("--peer-timeout", type=float, default=60, help="s for the one run of another tool")
+    parser.add_argument("--peer-timeout", type=float, default=120, help="s for one run of another tool")
+    parser.add_argument("--long", type=float, default=20, help="s after which another tool is not run again")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     parser.add_argument("--counts-only", action="store_true")
     args = parser.parse_args()
@@ -211,20 +239,23 @@ def arguments():
 
 def main():
     args = arguments()
-    right = True
+    right, words = True, []
     with tempfile.TemporaryDirectory(prefix="spanwatch-bench-") as temporary:
         folder = args.folder or temporary
         os.makedirs(folder, exist_ok=True)
         if not args.counts_only:
-            print(f"{'capture':10} {'program':17} {'seconds':>8} {'ratio':>7} {'Mpackets':>8} {'RSS MiB':>9} "
-                  f"{'anon MiB':>9} {'B/flow':>8}   (medians of {args.runs}; Mpackets a second)")
+            print(f"{'capture':10} {'program':27} {'seconds':>8} {'ratio':>7} {'Mpackets':>8} {'Mtransit.':>9} {'RSS MiB':>9} "
+                  f"{'anon MiB':>9} {'B/flow':>8}   (medians of {args.runs}; Mpackets, Mtransitions a second)")
         for name in args.modes:
             path, truth = generate(args, name, folder)
             if not args.counts_only:
-                right = measure(args, name, path, truth) and right
+                whole, medians, memory = measure(args, name, path, truth, temporary)
+                right = whole and right
+                words += compare(name, medians, memory)
             right = check(args, name, path, truth) and right
             if not args.folder:
                 os.unlink(path)
+    print("\n".join(words))
     return 0 if right else 1
 
 
