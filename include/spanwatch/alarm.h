@@ -141,6 +141,8 @@ struct alarm {
     uint16_t server_port;
     uint32_t server_scope;   /* decode_scope id of the server */
     struct base_addr client; /* family 0: none */
+    const char *interface;   /* NULL: none in the scope, or without a name; borrowed, as vlan */
+    const char *vlan;        /* as in records; NULL: none */
 
     double value, threshold, clear_level, baseline; /* NaN: none */
     const char *rule;
@@ -174,10 +176,20 @@ typedef void alarm_sink(void *context, const struct alarm *a);
  * alarm_services_changed. */
 typedef const char *alarm_service_name(void *context, const struct event_flow *f);
 
+/* The VLAN tags of a flow's scope, outermost first ("100.20"); "" where it has none. Asked again
+ * and again where there are many. */
+enum { ALARM_VLAN_TEXT = 32 };
+typedef void alarm_vlan_text(void *context, uint32_t scope, char out[ALARM_VLAN_TEXT]);
+
+/* The name of an interface, by its number (event.h); NULL where it has none. */
+typedef const char *alarm_interface_name(void *context, unsigned iface);
+
 struct alarm_config {
     const struct alarm_rules *rules; /* borrowed */
     alarm_service_name *service;     /* NULL: none is configured */
-    void *service_context;
+    alarm_vlan_text *vlan;           /* NULL: none is told apart */
+    alarm_interface_name *interface; /* likewise */
+    void *service_context;           /* of these three */
     alarm_sink *sink;
     void *context;
     unsigned sources;     /* trackers whose pictures make one window; 0 means 1 */

@@ -221,6 +221,8 @@ static void end_picture(struct alarm_engine *a, const struct event *e) {
     a->sum.gaps += p->gaps;
     a->sum.evicted += p->evicted;
     a->sum.flows += p->flows;
+    for (unsigned i = 0; i < EVENT_IFACES; i++)
+        a->sum.passed[i] += p->passed[i];
     if (++a->ended >= a->config.sources)
         end_window(a);
 }

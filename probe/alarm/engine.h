@@ -31,6 +31,8 @@ enum {
     MOST_CELLS = 65536,
     MOST_SCANS = 1024,
     MOST_PORT_MAPS = 64,
+    MOST_TAPS = 256,
+    TAPS_NEAR = 64,
     NEAR = 2048, /* a power of two */
     WAITING = 32 /* events: what counting them touches fits the smallest cache */
 };
@@ -317,6 +319,26 @@ struct endpoint {
     uint32_t scope, service, tag;
 };
 
+/* ---- taps.c: where packets come from ---- */
+struct tap {                                   /* an interface, or a VLAN on it */
+    char interface[64], vlan[ALARM_VLAN_TEXT]; /* "": none */
+    uint32_t two_sided[3], one_sided[3];       /* connections of the last windows */
+    /* of an interface as a whole */
+    uint64_t packets;         /* in the window */
+    uint64_t last_packets_ns; /* end of the last window that had packets */
+    uint32_t steady;          /* windows in a row that had packets */
+};
+/* The place of an interface and the VLAN of a scope; of names ("": none). */
+uint32_t tap_of(struct alarm_engine *a, uint8_t iface, uint32_t scope);
+uint32_t tap_named(struct alarm_engine *a, const char *interface, const char *vlan);
+/* It stands in an alarm's key in the place of a service. */
+static inline int64_t tap_key(uint32_t tap) {
+    return NONE - 1 - (int64_t)tap;
+}
+static inline uint32_t tap_of_key(int64_t key) {
+    return (uint32_t)(NONE - 1 - key);
+}
+
 /* ---- evidence: the last connections of each sort of trouble ---- */
 enum trouble {
     TROUBLE_HALF_OPEN,
@@ -349,7 +371,7 @@ enum level { LEVEL_QUIET, LEVEL_BETWEEN, LEVEL_WARNING, LEVEL_CRITICAL };
 
 struct judgement {
     enum alarm_kind kind;
-    int64_t service;                /* index, or NONE */
+    int64_t service;                /* index, NONE, or a tap_key */
     const struct base_addr *client; /* NULL: none in the key */
     const struct alarm_rule *rule;
     enum level level;
@@ -445,13 +467,19 @@ struct alarm_engine {
     /* the tap */
     struct event_picture sum, before; /* of all sources; when the last window ended */
     struct alarm_stats stats, stats_before;
-    uint32_t steady;          /* windows in a row that had packets */
-    uint32_t times_given;     /* of times_second */
-    uint64_t silent_now_ns;   /* without packets, until now */
-    double least_silent_s;    /* of client_silent, in all rules */
-    uint64_t last_packets_ns; /* end of the last window that had packets */
+    uint32_t steady;        /* windows in a row that had packets */
+    uint32_t times_given;   /* of times_second */
+    uint64_t silent_now_ns; /* without packets, until now */
+    double least_silent_s;  /* of client_silent, in all rules */
+    struct tap tap[MOST_TAPS];
+    struct tap_near { /* looked up lately */
+        uint32_t scope;
+        uint16_t tap;
+        uint8_t iface;
+        bool known;
+    } tap_near[TAPS_NEAR];
+    uint32_t taps;
     uint64_t first_ns;
-    uint32_t two_sided[3], one_sided[3]; /* of the last windows */
     double drop_ratio, gap_ratio, one_sided_ratio, copy_ratio;
     double age_s[ALARM_KINDS]; /* ALARM_AGE of the rules for all: asked for every member */
     uint64_t poor_ns;          /* end of the last poor window; 0: none */

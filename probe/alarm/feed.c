@@ -346,10 +346,11 @@ void feed_fresh(struct alarm_engine *a, int64_t i, struct pair *p, const struct 
         p->laden += f->laden[0] + f->laden[1];
         p->again += f->again[0] + f->again[1];
     }
+    struct tap *tap = &a->tap[tap_of(a, f->iface, e->flow.scope)];
     if (f->packets[0] > 0 && f->packets[1] > 0)
-        a->two_sided[0]++;
+        tap->two_sided[0]++;
     else if ((f->packets[0] > 0 && f->unseen[0]) || (f->packets[1] > 0 && f->unseen[1]))
-        a->one_sided[0]++;
+        tap->one_sided[0]++;
     if (f->again[0] > 0 || f->again[1] > 0)
         trouble_note(a, TROUBLE_AGAIN, i, &e->flow, e->ts_ns);
 }

@@ -6,28 +6,33 @@
  * acknowledgements of octets that never passed, over segments with payload. Raised above `raise` %,
  * critical above `critical` %, of at least `samples`; quiet below `clear` %.
  * mirror_duplicates: copies over segments. Raised above `raise` %, quiet below `clear` %.
- * mirror_one_sided: of the connections that had packets in the last three windows, those whose
- * other direction must exist (they acknowledge what was not seen) and had none. Floods, scans and
- * dead services prove nothing. Raised above `raise` % of at least `samples`, quiet below `clear` %.
- * capture_silent: no packets for `raise` seconds where each of the windows before had some; cleared
- * with the first packet.
+ * mirror_one_sided: for an interface and VLAN: of the connections that had packets in the last
+ * three windows, those whose other direction must exist (they acknowledge what was not seen) and
+ * had none. Floods, scans and dead services prove nothing. Raised above `raise` % of at least
+ * `samples`, quiet below `clear` %. capture_silent: for an interface: no packets for `raise`
+ * seconds where each of the windows before had some; cleared with the first packet. Where it is all
+ * of them, clients are not absent.
  */
 #include "engine.h"
 
-enum { FEW_GAPS = 3, STEADY_WINDOWS = 3 };
+enum {
+    FEW_GAPS = 3,
+    STEADY_WINDOWS = 3,
+    FEW_SIDED = 10 /* one-sided connections of one VLAN: too few to doubt all others */
+};
 
 static double percent(double part, double whole) {
     return whole > 0 ? 100 * part / whole : 0;
 }
 
-static void judge_tap(struct alarm_engine *a, enum alarm_kind kind, double value, double samples,
-                      double least, enum level at_least) {
+static void judge_tap(struct alarm_engine *a, enum alarm_kind kind, int64_t key, double value,
+                      double samples) {
     struct judgement j;
-    if ((value <= 0 && !alarm_is_known(a, kind, NONE, NULL)) ||
-        !judgement_begin(a, &j, kind, NONE, NULL))
+    if ((value <= 0 && !alarm_is_known(a, kind, key, NULL)) ||
+        !judgement_begin(a, &j, kind, key, NULL))
         return;
     double critical = rule_of(&j, ALARM_CRITICAL);
-    bool enough = samples >= least;
+    bool enough = samples >= rule_of(&j, ALARM_SAMPLES);
     j.value = value;
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = rule_of(&j, ALARM_CLEAR);
@@ -36,8 +41,6 @@ static void judge_tap(struct alarm_engine *a, enum alarm_kind kind, double value
               : enough && value > j.raise                    ? LEVEL_WARNING
               : value < j.clear                              ? LEVEL_QUIET
                                                              : LEVEL_BETWEEN;
-    if (j.level < at_least)
-        j.level = at_least;
     j.detail.count = value;
     j.detail.total = samples;
     alarm_judge(a, &j);
@@ -59,75 +62,103 @@ static void look_for_drops(struct alarm_engine *a) {
     a->gap_ratio = gap / 100;
     bool many = gaps >= FEW_GAPS;
     bool by_drops = drop >= gap || !many;
-    judge_tap(a, ALARM_CAPTURE_DROP, by_drops ? drop : gap,
-              by_drops ? packets + drops : laden + gaps,
-              number_of(a, ALARM_CAPTURE_DROP, ALARM_SAMPLES), LEVEL_QUIET);
+    judge_tap(a, ALARM_CAPTURE_DROP, NONE, by_drops ? drop : gap,
+              by_drops ? packets + drops : laden + gaps);
     double level = number_of(a, ALARM_CAPTURE_DROP, ALARM_RAISE);
     a->poor = drop > level || (many && gap > level);
 }
 
+static uint32_t sum_of(const uint32_t n[3]) {
+    return n[0] + n[1] + n[2];
+}
+
+static void turn(uint32_t n[3]) {
+    memmove(n + 1, n, 2 * sizeof n[0]);
+    n[0] = 0;
+}
+
 static void look_for_sides(struct alarm_engine *a) {
-    double one = 0, two = 0;
-    for (int w = 0; w < 3; w++) {
-        one += a->one_sided[w];
-        two += a->two_sided[w];
-    }
-    double share = percent(one, one + two),
-           least = number_of(a, ALARM_MIRROR_ONE_SIDED, ALARM_SAMPLES);
-    a->one_sided_ratio = share / 100;
-    judge_tap(a, ALARM_MIRROR_ONE_SIDED, share, one + two, least, LEVEL_QUIET);
-    double now = a->one_sided[0], all = now + a->two_sided[0];
     double level = number_of(a, ALARM_MIRROR_ONE_SIDED, ALARM_RAISE);
+    double one = 0, two = 0, now = 0, all = 0;
+    for (uint32_t i = 0; i < a->taps; i++) {
+        struct tap *t = &a->tap[i];
+        double mine = sum_of(t->one_sided), others = sum_of(t->two_sided);
+        one += mine;
+        two += others;
+        now += t->one_sided[0];
+        all += t->one_sided[0] + t->two_sided[0];
+        judge_tap(a, ALARM_MIRROR_ONE_SIDED, tap_key(i), percent(mine, mine + others),
+                  mine + others);
+        if (t->one_sided[0] >= FEW_SIDED &&
+            percent(t->one_sided[0], (double)t->one_sided[0] + t->two_sided[0]) > level)
+            a->poor = true;
+        turn(t->one_sided);
+        turn(t->two_sided);
+    }
+    a->one_sided_ratio = percent(one, one + two) / 100;
     if (all >= FEW_GAPS && percent(now, all) > level)
         a->poor = true; /* already in the first window, whatever it takes to raise */
-    memmove(a->one_sided + 1, a->one_sided, 2 * sizeof a->one_sided[0]);
-    memmove(a->two_sided + 1, a->two_sided, 2 * sizeof a->two_sided[0]);
-    a->one_sided[0] = a->two_sided[0] = 0;
 }
 
 static void look_for_copies(struct alarm_engine *a) {
     double segments = (double)(a->sum.tcp - a->before.tcp);
     double copies = (double)(a->sum.duplicates - a->before.duplicates);
     a->copy_ratio = percent(copies, segments) / 100;
-    judge_tap(a, ALARM_MIRROR_DUPLICATES, a->copy_ratio * 100, segments,
-              number_of(a, ALARM_MIRROR_DUPLICATES, ALARM_SAMPLES), LEVEL_QUIET);
+    judge_tap(a, ALARM_MIRROR_DUPLICATES, NONE, a->copy_ratio * 100, segments);
 }
 
-static void look_for_silence(struct alarm_engine *a) {
+static void judge_silence(struct alarm_engine *a, uint32_t i) {
+    const struct tap *t = &a->tap[i];
     struct judgement j;
-    uint64_t packets = a->sum.packets - a->before.packets;
-    uint64_t window_ns = a->window_ns != 0 ? a->now_ns - a->window_ns : ALARM_WINDOW_NS;
-    bool active = alarm_is_active(a, ALARM_CAPTURE_SILENT, NONE, NULL);
-    if (packets > 0 && !active) {
-        a->steady = window_ns <= ALARM_WINDOW_NS ? a->steady + 1 : 1;
-        a->last_packets_ns = a->now_ns;
-        a->silent_now_ns = 0;
+    if (!judgement_begin(a, &j, ALARM_CAPTURE_SILENT, tap_key(i), NULL))
         return;
-    }
+    j.value = (double)engine_ago(a, t->last_packets_ns) / (double)BASE_NS_PER_S;
+    j.raise = rule_of(&j, ALARM_RAISE);
+    j.clear = 0;
+    j.since_ns = t->last_packets_ns;
+    j.level = t->packets == 0 && j.value >= j.raise ? LEVEL_WARNING : LEVEL_BETWEEN;
+    j.over = t->packets > 0;
+    j.detail.age_s = j.value;
+    alarm_judge(a, &j);
+}
+
+static void turn_interface(struct alarm_engine *a, uint32_t i, uint64_t window_ns) {
+    struct tap *t = &a->tap[i];
+    bool active = alarm_is_active(a, ALARM_CAPTURE_SILENT, tap_key(i), NULL);
+    if ((t->packets == 0 && t->steady >= STEADY_WINDOWS) || active)
+        judge_silence(a, i);
+    if (t->packets == 0)
+        return;
+    t->last_packets_ns = a->now_ns;
+    t->steady = active || window_ns > ALARM_WINDOW_NS ? 1 : t->steady + 1;
+    t->packets = 0;
+}
+
+/* Of all interfaces together: nothing was seen of anyone. */
+static void note_silence(struct alarm_engine *a, uint64_t packets, uint64_t window_ns) {
+    double raise_s = number_of(a, ALARM_CAPTURE_SILENT, ALARM_RAISE);
+    bool steady = a->steady >= STEADY_WINDOWS;
+    bool long_enough = (double)a->silent_now_ns >= raise_s * (double)BASE_NS_PER_S;
     if (packets == 0) {
         a->silent_ns += window_ns;
         a->silent_now_ns += window_ns;
         a->gap_from_ns = a->now_ns;
-        if (a->steady >= STEADY_WINDOWS && a->silent_now_ns > ALARM_WINDOW_NS)
-            a->poor = true;
-    }
-    if ((a->steady < STEADY_WINDOWS && !active) ||
-        !judgement_begin(a, &j, ALARM_CAPTURE_SILENT, NONE, NULL))
+        a->poor = a->poor || (steady && a->silent_now_ns > ALARM_WINDOW_NS);
         return;
-    j.value = (double)engine_ago(a, a->last_packets_ns) / (double)BASE_NS_PER_S;
-    j.raise = rule_of(&j, ALARM_RAISE);
-    j.clear = 0;
-    j.since_ns = a->last_packets_ns;
-    j.level = packets == 0 && j.value >= j.raise ? LEVEL_WARNING : LEVEL_BETWEEN;
-    j.over = packets > 0;
-    j.detail.age_s = j.value;
-    alarm_judge(a, &j);
-    if (packets > 0) {
-        a->last_packets_ns = a->now_ns;
-        a->silent_now_ns = 0;
-        a->steady = 1;
-        a->poor = true;
     }
+    a->poor = a->poor || (steady && long_enough);
+    a->steady = (steady && long_enough) || window_ns > ALARM_WINDOW_NS ? 1 : a->steady + 1;
+    a->silent_now_ns = 0;
+}
+
+static void look_for_silence(struct alarm_engine *a) {
+    uint64_t window_ns = a->window_ns != 0 ? a->now_ns - a->window_ns : ALARM_WINDOW_NS;
+    for (unsigned i = 0; i < EVENT_IFACES; i++)
+        if (a->sum.passed[i] > 0)
+            a->tap[tap_of(a, (uint8_t)i, 0)].packets += a->sum.passed[i] - a->before.passed[i];
+    for (uint32_t i = 0; i < a->taps; i++)
+        turn_interface(a, i, window_ns);
+    note_silence(a, a->sum.packets - a->before.packets, window_ns);
 }
 
 void detect_tap(struct alarm_engine *a) {

@@ -11,6 +11,8 @@
  */
 #include "engine.h"
 
+#include <stdio.h>
+
 enum {
     REMEMBER_S = 600, /* a raise so soon after the end is flapping */
     HOLD_MOST = 360,  /* windows: an hour */
@@ -138,7 +140,13 @@ static void put_scope(const struct alarm_engine *a, const struct entry *e, struc
     m->client = e->client;
     m->service = NULL;
     m->server = (struct base_addr){0};
-    if (e->service == NONE)
+    m->interface = m->vlan = NULL;
+    if (e->service < NONE) {
+        const struct tap *t = &a->tap[tap_of_key(e->service)];
+        m->interface = *t->interface != '\0' ? t->interface : NULL;
+        m->vlan = *t->vlan != '\0' ? t->vlan : NULL;
+    }
+    if (e->service < 0)
         return;
     const struct service *s = &a->service[e->service];
     m->service = s->name;
@@ -161,6 +169,9 @@ static uint64_t make_id(const struct entry *e, const struct alarm *m) {
     text.client = m->client;
     if (m->service != NULL) {
         strncpy(text.service, m->service, sizeof text.service - 1);
+    } else if (m->interface != NULL || m->vlan != NULL) {
+        snprintf(text.service, sizeof text.service, "%s %s", m->interface ? m->interface : "",
+                 m->vlan ? m->vlan : "");
     } else {
         text.server = m->server;
         text.port = m->server_port;
@@ -171,7 +182,7 @@ static uint64_t make_id(const struct entry *e, const struct alarm *m) {
 /* The ten pairs of the service that have most of it. */
 static void put_top(const struct alarm_engine *a, const struct judgement *j, struct alarm *m) {
     m->tops = 0;
-    if (j->share == 0 || j->service == NONE)
+    if (j->share == 0 || j->service < 0)
         return;
     for (uint32_t i = 0; i < a->pairs; i++) {
         const struct pair *p = &a->pair[i];
@@ -412,7 +423,13 @@ static void bury(struct alarm_engine *a, const struct alarm *was) {
 void alarm_restore(struct alarm_engine *a, const struct alarm *was) {
     const struct base_addr *client = was->client.family != 0 ? &was->client : NULL;
     int64_t service = NONE;
-    if (was->server.family != 0) {
+    if (was->kind == ALARM_MIRROR_ONE_SIDED || was->kind == ALARM_CAPTURE_SILENT) {
+        uint32_t tap = tap_named(a, was->interface != NULL ? was->interface : "",
+                                 was->vlan != NULL ? was->vlan : "");
+        service = tap_key(tap);
+        if (a->tap[tap].last_packets_ns == 0)
+            a->tap[tap].last_packets_ns = was->since_ns; /* of a silence, which may go on */
+    } else if (was->server.family != 0) {
         struct event_flow f = {.family = was->server.family, .server_port = was->server_port};
         memcpy(f.server, was->server.octet, 16);
         service = service_of(a, &f);

@@ -189,7 +189,7 @@ int64_t service_look_up(struct alarm_engine *a, const struct event_flow *f) {
 }
 
 const char *service_word(const struct alarm_engine *a, int64_t service) {
-    return service == NONE ? NULL : a->service[service].name;
+    return service < 0 ? NULL : a->service[service].name;
 }
 
 void alarm_services_changed(struct alarm_engine *a) {

@@ -82,6 +82,8 @@ static bool understand(const json_t *o, struct alarm *m, char **service) {
     const char *name = json_string_value(json_object_get(scope, "service"));
     *service = name != NULL ? strdup(name) : NULL;
     m->service = *service;
+    m->interface = json_string_value(json_object_get(scope, "interface"));
+    m->vlan = json_string_value(json_object_get(scope, "vlan"));
     return true;
 }
 

@@ -31,11 +31,26 @@ static const char *name_of(void *alarms, const struct event_flow *f) {
     return service_configured(c->services, &server, f->server_port, vlan);
 }
 
+static void vlan_of(void *alarms, uint32_t scope, char out[ALARM_VLAN_TEXT]) {
+    const struct cli_alarms *a = alarms;
+    const struct record_context *c = &a->context[scope >> 16];
+    char text[RECORD_SCOPE_TEXT];
+    size_t n = record_vlan_text(decode_scope(c->decoder, scope & UINT16_MAX), text);
+    snprintf(out, ALARM_VLAN_TEXT, "%.*s", (int)n, text);
+}
+
+static const char *interface_of(void *alarms, unsigned iface) {
+    const struct cli_options *o = ((const struct cli_alarms *)alarms)->options;
+    return iface < o->interface_count ? o->interfaces[iface] : NULL;
+}
+
 int cli_alarms_start(struct cli_alarms *a, const struct record_context *context, unsigned sources,
                      uint64_t max_flows, alarm_sink *sink, void *sink_context,
                      struct base_error *error) {
     struct alarm_config config = {.rules = a->rules,
                                   .service = name_of,
+                                  .vlan = vlan_of,
+                                  .interface = interface_of,
                                   .service_context = a,
                                   .sink = sink,
                                   .context = sink_context,

@@ -103,6 +103,10 @@ static char *put_scope(const struct record_context *c, const struct alarm *a, ch
         p = RECORD_PUT_TEXT(p, "service", service, RECORD_NAME_TEXT);
     if (a->client.family != 0)
         p = put_address(RECORD_PUT(p, ",\"client\":"), &a->client);
+    if (a->interface != NULL)
+        p = RECORD_PUT_TEXT(p, "interface", a->interface, RECORD_NAME_TEXT);
+    if (a->vlan != NULL)
+        p = RECORD_PUT_WORD(p, "vlan", a->vlan);
     uint32_t scope = a->server_scope & UINT16_MAX;
     if (a->server.family != 0 && scope != 0 &&
         record_vlan_text(decode_scope(c[a->server_scope >> 16].decoder, scope), vlan) > 0)

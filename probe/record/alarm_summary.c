@@ -47,6 +47,9 @@ static void say_whom(struct words *w, const struct record_context *c, const stru
         if (client != NULL)
             say(w, " (%s)", client);
     }
+    if (a->interface != NULL || a->vlan != NULL)
+        say(w, "%s%s%s%s", a->interface ? a->interface : "", a->interface && a->vlan ? ", " : "",
+            a->vlan ? "VLAN " : "", a->vlan ? a->vlan : "");
     if (service == NULL)
         return;
     if (a->client.family != 0)

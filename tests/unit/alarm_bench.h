@@ -134,6 +134,7 @@ static inline void member(struct bench *b, const struct event_flow *f, uint8_t c
 static inline void picture_ends(struct bench *b) {
     struct event e = {.ts_ns = b->now_s * BASE_NS_PER_S, .type = EVENT_PICTURE_END};
     b->sum.packets += 1000;
+    b->sum.passed[0] += 1000;
     b->sum.tcp += 1000;
     b->sum.laden += 500;
     e.picture = b->sum;
