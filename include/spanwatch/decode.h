@@ -59,6 +59,7 @@ struct segment {
     uint8_t checksum_state; /* of enum segment_checksum; only segments with SYN, FIN or RST are
                                summed */
     uint8_t icmp_type, icmp_code; /* valid for DECODE_ICMP */
+    uint8_t hops; /* of TCP: the sum of the TTLs of all IP headers, modulo 256 */
     uint8_t iface; /* of every packet, whatever its verdict: its interface's number, below
                       DECODE_IFACES; the last stands for all further ones too */
 };

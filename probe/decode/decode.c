@@ -73,6 +73,7 @@ static enum decode_verdict walk_layers(struct decoder *d, const struct packet *p
     w.wire = p->length > p->captured ? p->length : p->captured;
     w.scope.layers = 0;
     w.quoted = false;
+    w.hops = 0;
     w.ts_ns = p->ts_ns;
     w.verdict = DECODE_NOT_TCP; /* stands when the steps run out */
     enum layer layer = link(&w, segment);

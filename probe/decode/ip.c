@@ -73,6 +73,7 @@ static bool ipv4_header(struct walk *w) {
                         .protocol = h[9],
                         .ttl = h[8],
                         .exact = true};
+    w->hops = (uint8_t)(w->hops + h[8]);
     walk_skip(w, header);
     return true;
 }
@@ -91,6 +92,7 @@ static bool ipv6_header(struct walk *w) {
         return fail(w, DECODE_MALFORMED);
     w->ip = (struct ip){
         .src = h + 8, .dst = h + 24, .family = 6, .protocol = h[6], .ttl = h[7], .exact = true};
+    w->hops = (uint8_t)(w->hops + h[7]);
     walk_skip(w, IPV6_HEADER);
     return true;
 }

@@ -52,7 +52,7 @@ bool decode_plain(const struct packet *p, struct segment *s) {
     tcp_read_fields(tcp, s);
     s->payload = wire - header;
     s->ip_id = walk_u16(ip + 4);
-    s->ttl = ip[8];
+    s->ttl = s->hops = ip[8];
     s->checksum_state =
         tcp_is_control(s->flags) ? judge_checksum(p, wire) : SEGMENT_CHECKSUM_UNKNOWN;
     tcp_read_options(tcp, header, p->captured - TCP_AT, s);

@@ -23,6 +23,7 @@ enum layer decode_tcp(struct walk *w, struct segment *s) {
     s->payload = w->wire - header;
     s->ip_id = w->ip.id;
     s->ttl = w->ip.ttl;
+    s->hops = w->hops;
     s->checksum_state = judge_checksum(w, s->flags);
     tcp_read_options(w->at, header, w->captured, s);
     return walk_end(w, DECODE_TCP);

@@ -79,6 +79,7 @@ struct walk {
     enum decode_verdict verdict;
     bool
         quoted; /* what is next stands in an ICMP error: a part of a packet that was sent earlier */
+    uint8_t hops; /* the sum of the TTLs so far, modulo 256 */
     uint64_t ts_ns;
     struct decoder *decoder;
     struct ip ip;

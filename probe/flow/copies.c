@@ -5,9 +5,9 @@
  * A table of buckets, a cache line each, remembers signatures of recent segments: all that a copy
  * keeps and a retransmission changes (IP identification; the timestamps option, RFC 7323; the
  * checksum). A retransmission with all of this equal has to be told by time: Linux waits 200 ms at
- * least (TCP_RTO_MIN). Where neither identification nor timestamps exist, it is told by the TTL,
- * which a router between two taps has lowered and a retransmission keeps; with the same TTL only
- * what follows at once is taken for a copy.
+ * least (TCP_RTO_MIN). Where neither identification nor timestamps exist, it is told by the TTL
+ * (in tunnels, by any of the TTLs), which a router between two taps has lowered and a
+ * retransmission keeps; with the same TTL only what follows at once is taken for a copy.
  *
  * A full bucket forgets its oldest: a copy not recognised, which is a bound on memory, not on
  * correctness of states. It takes seven other segments for one bucket meanwhile: of 3 million
@@ -73,12 +73,13 @@ void copies_note(struct copies *c, const struct segment *s, uint64_t signature) 
     unsigned i = b->next;
     b->tag[i] = (uint32_t)(signature >> 32);
     b->tick[i] = tick(s);
-    b->ttl[i] = s->ttl;
+    b->hops[i] = s->hops;
     b->next = (uint8_t)(i + 1 < COPIES_WAYS ? i + 1 : 0);
 }
 
 static bool repeats(const struct copies_bucket *b, unsigned i, const struct segment *s) {
-    bool told_apart = s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP) || b->ttl[i] != s->ttl;
+    bool told_apart =
+        s->ip_id != 0 || (s->options & SEGMENT_OPT_TIMESTAMP) || b->hops[i] != s->hops;
     return tick(s) - b->tick[i] <= (told_apart ? COPY_TICKS : COPY_BARE_TICKS);
 }
 

@@ -312,7 +312,7 @@ struct copies {
         /* Of a signature, beside the bucket's number. */
         _Alignas(64) uint32_t tag[COPIES_WAYS];
         uint32_t tick[COPIES_WAYS]; /* when it was seen */
-        uint8_t ttl[COPIES_WAYS];
+        uint8_t hops[COPIES_WAYS];
         uint8_t next; /* the oldest: to be overwritten */
     } bucket[COPIES_BUCKETS];
     void *memory; /* as it was allocated */

@@ -26,7 +26,8 @@ static const struct segment first = {.ts_ns = 1000 * MS,
                                      .ip_id = 77,
                                      .checksum = 4242,
                                      .flags = SEGMENT_ACK,
-                                     .ttl = 64};
+                                     .ttl = 64,
+                                     .hops = 64};
 
 static const struct flow_key key = {
     .v4 = {0x0100000a, 0x0200000a}, .port = {40000, 443}, .family = 4};
@@ -62,7 +63,7 @@ static void the_same_octets_soon_after(void **state) {
 static void behind_a_router(void **state) {
     (void)state;
     struct segment s = later(MS);
-    s.ttl = 63;
+    s.ttl = s.hops = 63;
     assert_true(copy_of(first, s));
 }
 
@@ -129,7 +130,7 @@ static void nothing_but_the_hop_limit(void **state) {
     (void)state;
     struct segment one = first, s = later(50 * MS);
     one.ip_id = s.ip_id = 0;
-    s.ttl--;
+    s.hops--;
     assert_true(copy_of(one, s));
     s.ts_ns += MS;
     assert_false(copy_of(one, s));
@@ -212,7 +213,7 @@ static uint64_t copies_counted(struct segment *s, size_t n, size_t copies_behind
         if (i >= copies_behind) {
             struct segment copy = s[i - copies_behind];
             copy.ts_ns = now_ns + MS / 2;
-            copy.ttl--;
+            copy.hops--;
             flow_batch(t, &copy, &verdict, 1);
         }
     }
@@ -225,14 +226,14 @@ static uint64_t copies_counted(struct segment *s, size_t n, size_t copies_behind
 static struct segment client(uint32_t seq, uint32_t ack, uint8_t flags, uint32_t payload) {
     struct segment s = segments_make(1, 40000, 2, 443, flags, seq, ack);
     s.payload = payload;
-    s.ttl = 64;
+    s.ttl = s.hops = 64;
     return s;
 }
 
 static struct segment server(uint32_t seq, uint32_t ack, uint8_t flags, uint32_t payload) {
     struct segment s = segments_make(2, 443, 1, 40000, flags, seq, ack);
     s.payload = payload;
-    s.ttl = 64;
+    s.ttl = s.hops = 64;
     return s;
 }
 
