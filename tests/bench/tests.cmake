@@ -26,6 +26,11 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/probe/cli/worker.c PROPERTIES 
 set_source_files_properties(${PROJECT_SOURCE_DIR}/probe/cli/probe_loop.c PROPERTIES COMPILE_DEFINITIONS
                             "probe_drain=bench_drain;probe_store_snapshot_go_on=bench_snapshot_go_on")
 
+add_executable(spanwatch-bench-growth ${CMAKE_CURRENT_LIST_DIR}/growth.c)
+target_link_libraries(spanwatch-bench-growth PRIVATE flow base)
+add_test(NAME bench_growth COMMAND spanwatch-bench-growth 20000)
+set_tests_properties(bench_growth PROPERTIES LABELS bench TIMEOUT 60)
+
 if(Python3_FOUND)
   add_test(NAME bench_counts
            COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/run.py --counts-only --scale 0.002
