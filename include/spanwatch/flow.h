@@ -50,6 +50,8 @@ struct flow_config {
     uint64_t snapshot_ns, window_ns;
     bool picture_at_once; /* a picture is given whole at its time (`read`); else by and by, at the
                              pace of flow_picture_go_on */
+    bool huge_pages;      /* for the flows: faster where they are many, but now and then a packet
+                             waits for one to be cleared: for `read` */
     flow_service_lookup *service;
     void *service_context;
 };

@@ -61,6 +61,7 @@ int cli_pipe_start(struct cli_pipe *p, const struct cli_config *config,
         .snapshot_ns = p->pictures.for_snapshots ? config->snapshot_period * BASE_NS_PER_S : 0,
         .window_ns = p->pictures.for_windows ? WINDOW_S * BASE_NS_PER_S : 0,
         .picture_at_once = p->pictures.at_once,
+        .huge_pages = p->pictures.at_once, /* nobody waits for the packets of files */
         .service = find_evidence,
         .service_context = p};
     p->services = services;

@@ -1,7 +1,9 @@
 /*
  * pages: zeroed memory straight from the kernel, in huge pages (2 MiB) where it has them for who
  * asks: a table of millions of flows costs a walk through page tables a packet otherwise, and a
- * fault each 4 KiB while it grows. Where it has none, ordinary pages come.
+ * fault each 4 KiB while it grows. Where it has none, ordinary pages come. The price: a huge page
+ * is cleared at once when it is first touched, and a packet waits for it: 0.1 ms, or several where
+ * a virtual machine's host has to find the memory first. So they are for who reads files.
  */
 #include "tracker.h"
 
@@ -12,8 +14,8 @@ static void *map(size_t octets) {
     return at == MAP_FAILED ? NULL : at;
 }
 
-void *pages_take(size_t octets) {
-    if (octets < PAGES_HUGE)
+void *pages_take(size_t octets, bool huge) {
+    if (!huge || octets < PAGES_HUGE)
         return map(octets);
     char *raw =
         map(octets + PAGES_HUGE); /* what stands out at both ends of the aligned part goes back */

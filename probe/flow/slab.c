@@ -33,8 +33,9 @@ static int add_chunk(struct slab *s) {
     if (grow_list(s) != 0)
         return -1;
     if (s->spares == 0) {
-        size_t most = PAGES_HUGE / chunk_octets(s), n = s->chunks == 0 || most == 0 ? 1 : most;
-        s->spare = pages_take(n * chunk_octets(s));
+        size_t most = PAGES_HUGE / chunk_octets(s),
+               n = !s->huge || s->chunks == 0 || most == 0 ? 1 : most;
+        s->spare = pages_take(n * chunk_octets(s), s->huge);
         if (s->spare == NULL)
             return -1;
         s->spares = (uint32_t)n;
@@ -72,11 +73,11 @@ void slab_free(struct slab *s) {
     free(s->chunk);
 }
 
-void pool_init(struct pool *p) {
-    *p = (struct pool){.flow.octets = sizeof(struct flow),
-                       .lean.octets = sizeof(struct lean),
-                       .body.octets = sizeof(struct body),
-                       .pair.octets = sizeof(struct pair6)};
+void pool_init(struct pool *p, bool huge) {
+    *p = (struct pool){.flow = {.octets = sizeof(struct flow), .huge = huge},
+                       .lean = {.octets = sizeof(struct lean), .huge = huge},
+                       .body = {.octets = sizeof(struct body), .huge = huge},
+                       .pair = {.octets = sizeof(struct pair6), .huge = huge}};
 }
 
 void pool_fini(struct pool *p) {

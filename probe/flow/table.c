@@ -6,6 +6,9 @@
  *
  * Growing never stalls: a table of twice the size is taken (zeroed by the kernel, page by page when
  * touched) and each insertion moves a few slots of the old one; look-ups ask the new, then the old.
+ * Since insertions go everywhere, a batch of the first of them would touch as many pages as it has
+ * packets: so a table's pages are touched one after the other by the last insertions before it is
+ * needed.
  */
 #include "tracker.h"
 
@@ -13,28 +16,41 @@ enum {
     FIRST_SLOTS = 4096,
     MOVE_SLOTS = 16, /* a growing table is done long before it is full again: 2 would do */
     FULL_NUMERATOR = 5,
-    FULL_DENOMINATOR = 8 /* linear probing stays short below this load */
+    FULL_DENOMINATOR = 8, /* linear probing stays short below this load */
+    AHEAD =
+        64, /* of so many slots one is filled between the taking of the next table and its use */
+    PAGE = 4096,
+    TOUCH = 2 * AHEAD * sizeof(struct table_slot) /* octets an insertion: all of them by then */
 };
 
 #define SLOT_GONE UINT32_MAX
 
-static struct table_slot *slots_take(uint32_t mask) {
-    return pages_take((mask + (size_t)1) * sizeof(struct table_slot));
+static size_t octets_of(uint32_t mask) {
+    return (mask + (size_t)1) * sizeof(struct table_slot);
+}
+
+static struct table_slot *slots_take(const struct table *t, uint32_t mask) {
+    return pages_take(octets_of(mask), t->pool->flow.huge);
 }
 
 static void slots_give(struct table_slot *slot, uint32_t mask) {
-    pages_give(slot, (mask + (size_t)1) * sizeof *slot);
+    pages_give(slot, octets_of(mask));
 }
 
 int table_init(struct table *t, const struct pool *pool) {
     *t = (struct table){.mask = FIRST_SLOTS - 1, .pool = pool};
-    t->slot = slots_take(t->mask);
+    t->slot = slots_take(t, t->mask);
     return t->slot ? 0 : -1;
 }
 
 void table_fini(struct table *t) {
     slots_give(t->slot, t->mask);
     slots_give(t->old, t->old_mask);
+    slots_give(t->next, t->mask * 2 + 1);
+}
+
+uint64_t table_memory(const struct table *t) {
+    return octets_of(t->mask) + (t->old ? octets_of(t->old_mask) : 0) + t->touched;
 }
 
 static uint32_t find_in(const struct table *t, const struct table_slot *slot, uint32_t mask,
@@ -81,28 +97,45 @@ static void move_some(struct table *t) {
     }
 }
 
-static int grow(struct table *t) {
+/* Some more of the next table. */
+static void prepare(struct table *t) {
     uint32_t mask = t->mask * 2 + 1;
-    if (mask == UINT32_MAX)
-        return -1;
-    struct table_slot *slot = slots_take(mask);
-    if (slot == NULL)
+    if (t->next == NULL && mask != UINT32_MAX)
+        t->next = slots_take(t, mask);
+    if (t->next == NULL || t->touched >= octets_of(mask))
+        return;
+    if (t->touched % PAGE == 0)
+        t->next[t->touched / sizeof *t->next] = (struct table_slot){0, 0};
+    t->touched += TOUCH;
+}
+
+static int grow(struct table *t) {
+    prepare(t);
+    if (t->next == NULL)
         return -1;
     t->old = t->slot;
     t->old_mask = t->mask;
     t->moved = 0;
-    t->slot = slot;
-    t->mask = mask;
+    t->slot = t->next;
+    t->mask = t->mask * 2 + 1;
+    t->next = NULL;
+    t->touched = 0;
     return 0;
+}
+
+/* So many entries that the table, or what may be filled of it, is full. */
+static bool is_full(const struct table *t, uint32_t spare) {
+    return ((uint64_t)t->used + spare) * FULL_DENOMINATOR >= (t->mask + 1ull) * FULL_NUMERATOR;
 }
 
 int table_insert(struct table *t, uint32_t hash, uint32_t index) {
     if (t->old)
         move_some(t);
-    else if ((uint64_t)t->used * FULL_DENOMINATOR >= (uint64_t)(t->mask + 1ull) * FULL_NUMERATOR &&
-             grow(t) != 0 &&
+    else if (is_full(t, 0) && grow(t) != 0 &&
              t->used >= t->mask) /* without room for twice the slots, go on until one is left */
         return -1;
+    else if (is_full(t, t->mask / AHEAD))
+        prepare(t);
     put(t->slot, t->mask, (struct table_slot){hash, index + 1});
     t->used++;
     return 0;

@@ -50,7 +50,7 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     t->front = front_new();
     t->roles = calloc(1, sizeof *t->roles);
     t->host_timers = calloc(config->host_count + 1, sizeof *t->host_timers);
-    pool_init(&t->pool);
+    pool_init(&t->pool, config->huge_pages);
     wheel_init(&t->wheel, &t->pool);
     if (!t->front || !t->roles || !t->host_timers || table_init(&t->table, &t->pool) != 0) {
         flow_free(t);
@@ -445,8 +445,7 @@ const struct flow_counters *flow_counters(const struct flow_tracker *t) {
 }
 
 uint64_t flow_memory(const struct flow_tracker *t) {
-    return pool_memory(&t->pool) + (t->table.mask + 1ull) * sizeof(struct table_slot) +
-           (t->table.old ? (t->table.old_mask + 1ull) * sizeof(struct table_slot) : 0) +
+    return pool_memory(&t->pool) + table_memory(&t->table) +
            t->wheel.heap_room * sizeof *t->wheel.heap + sizeof *t + sizeof *t->front +
            sizeof *t->front->copies + sizeof *t->roles;
 }

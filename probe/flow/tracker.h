@@ -142,7 +142,7 @@ static_assert(sizeof(struct lean) == 128, "the body of an open connection is two
 
 /* ---- pages.c: large blocks ---- */
 enum { PAGES_HUGE = 2 << 20 };
-void *pages_take(size_t octets); /* a multiple of 4096; zero. NULL when memory is short */
+void *pages_take(size_t octets, bool huge); /* a multiple of 4096; zero. NULL: memory is short */
 void pages_give(void *at, size_t octets);
 
 /* ---- slab.c: entries of one size by index, in chunks that never move ---- */
@@ -153,6 +153,7 @@ struct slab {
     uint32_t chunks, chunk_room;
     char *spare; /* chunks that came with another one in a huge page */
     uint32_t spares;
+    bool huge;          /* pages */
     uint32_t used, top; /* entries given out; first never used */
     uint32_t free_head; /* list of freed ones, through their first four octets */
 };
@@ -175,7 +176,7 @@ struct pair6 {
 struct pool {
     struct slab flow, lean, body, pair;
 };
-void pool_init(struct pool *p);
+void pool_init(struct pool *p, bool huge);
 void pool_fini(struct pool *p);
 uint64_t pool_memory(const struct pool *p);
 static inline struct flow *pool_at(const struct pool *p, uint32_t index) {
@@ -254,12 +255,14 @@ struct table_slot {
     uint32_t index; /* + 1; 0 is empty, UINT32_MAX was moved away or erased (old array only) */
 };
 struct table {
-    struct table_slot *slot, *old;
+    struct table_slot *slot, *old, *next; /* next: of twice the size, for when this one is full */
     uint32_t mask, old_mask, used, moved; /* moved: slots of old that are done */
+    size_t touched;                       /* octets of next that are there */
     const struct pool *pool;
 };
 int table_init(struct table *t, const struct pool *pool);
 void table_fini(struct table *t);
+uint64_t table_memory(const struct table *t);
 uint32_t table_find(const struct table *t, const struct flow_key *k); /* FLOW_NONE */
 int table_insert(struct table *t, uint32_t hash, uint32_t index);     /* -1: memory is short */
 void table_erase(struct table *t, uint32_t hash, uint32_t index);

@@ -14,7 +14,7 @@ enum { MANY = SLAB_CHUNK * 3 + 7 };
 
 static void indexes_are_distinct_and_stay(void **state) {
     (void)state;
-    struct slab s = {.octets = sizeof(struct lean)};
+    struct slab s = {.octets = sizeof(struct lean), .huge = true};
     struct lean **where = calloc(MANY, sizeof *where);
     assert_non_null(where);
     for (uint32_t i = 0; i < MANY; i++) {

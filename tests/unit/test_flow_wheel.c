@@ -27,7 +27,7 @@ struct fixture {
 static void start(struct fixture *x, uint64_t now_ns) {
     memset(x, 0, sizeof *x);
     x->now_ns = now_ns;
-    pool_init(&x->pool);
+    pool_init(&x->pool, true);
     wheel_init(&x->wheel, &x->pool);
     x->wheel.tick = now_ns >> WHEEL_TICK_BITS;
     for (uint32_t i = 0; i < FLOWS; i++) {
