@@ -137,6 +137,10 @@ struct query_column {
     enum query_cell cell;
 };
 
+/* Those of `connections`, for rows from elsewhere than the store. */
+enum { QUERY_CONNECTION_COLUMNS = 12 };
+extern const struct query_column query_connection_column[QUERY_CONNECTION_COLUMNS];
+
 /* A row: one cell a column, "" where the contract has no key. `record`: the whole row as a JSON
  * object where the store has it as such (alarms, active), else NULL. All dies with the call. */
 struct query_row {

@@ -132,6 +132,16 @@ const char *record_service(const struct record_context *c, const struct event_fl
 /* The name of an event's client by the CMDB, NULL when it has none. */
 const char *record_client_name(const struct record_context *c, const struct event_flow *f);
 
+/* "10.0.0.1:80" of one end, by enum event_role; returns the length. */
+size_t record_endpoint(const struct event_flow *f, unsigned role, char out[BASE_ENDPOINT_TEXT]);
+
+/* What the CMDB says of the service, a JSON object; NULL when it says nothing. */
+const char *record_service_attributes(const struct record_context *c, const struct event_flow *f);
+
+/* `text` as a JSON string: quotes, control characters and what is not UTF-8 escaped, cut between
+ * characters to `size` octets (3 at least), NUL included; returns the length. */
+size_t record_json_string(const char *text, char *out, size_t size);
+
 /* `text` made fit for a terminal: control characters and what is not UTF-8 as \xNN, the rest as it
  * is. Cut between characters to `size` octets, NUL included; returns the length. */
 size_t record_text_printable(const char *text, char *out, size_t size);

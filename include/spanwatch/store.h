@@ -1,5 +1,6 @@
 /*
- * store: where records go. Today: JSON Lines to a file descriptor, and the report for a person.
+ * store: where records go: JSON Lines to a file descriptor, the report for a person (store_redis.h
+ * has Redis).
  *
  * A sink takes events in the order of the contract. Errors (disk full, closed pipe) are kept, told
  * once by the call that ends the sink, and make later calls do nothing.
@@ -74,13 +75,5 @@ int store_report_print(struct store_report *r, const struct store_report_input *
                        const struct record_stats *s, FILE *out, bool colour, unsigned width,
                        struct base_error *error);
 void store_report_free(struct store_report *r);
-
-/* The table of `read --at` for a person: rows by store_table_row, then printed aligned. Rows are
- * spooled to a temporary file, so that memory stays bounded whatever their number. */
-struct store_table;
-struct store_table *store_table_new(const struct record_context *c);
-void store_table_row(void *table, const struct event *e); /* an event_sink */
-int store_table_print(struct store_table *t, uint64_t at_ns, FILE *out, struct base_error *error);
-void store_table_free(struct store_table *t);
 
 #endif

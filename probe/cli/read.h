@@ -66,4 +66,7 @@ struct read_job {
 /* `read --at`: rows of one moment instead of records. 0, or -1 with `error`. */
 int read_moment(struct read_job *job, struct base_error *error);
 
+/* read_table.c: its rows as a table. 0, or -1 with `error`. */
+int read_table(const struct read_job *job, uint64_t at_ns, struct base_error *error);
+
 #endif

@@ -117,17 +117,6 @@ static int write_lines(struct read_job *job, struct base_error *error) {
     return result;
 }
 
-static int write_table(struct read_job *job, uint64_t at_ns, struct base_error *error) {
-    struct store_table *table = store_table_new(&job->context);
-    if (table == NULL)
-        return base_error_set(error, job->output.name,
-                              "no memory, or no temporary file, for the table's rows");
-    flow_each_open(job->pipe.path.tracker, store_table_row, table);
-    int result = store_table_print(table, at_ns, job->output.file, error);
-    store_table_free(table);
-    return result;
-}
-
 int read_moment(struct read_job *job, struct base_error *error) {
     uint64_t at_ns;
     if (resolve(job, &at_ns, error) != 0 || read_pipe_start(&job->pipe, &job->config, job->services,
@@ -139,7 +128,7 @@ int read_moment(struct read_job *job, struct base_error *error) {
     case CLI_JSONL:
         return write_lines(job, error);
     case CLI_REPORT:
-        return write_table(job, at_ns, error);
+        return read_table(job, at_ns, error);
     default:
         return 0;
     }

@@ -1,5 +1,5 @@
 /*
- * Cells of rows as text (kinds.h), and strings as JSON.
+ * Cells of rows as text (kinds.h).
  */
 #include "kinds.h"
 
@@ -53,44 +53,4 @@ void query_cell_place(struct query_cells *c, const struct query_place *p) {
     char text[BASE_ENDPOINT_TEXT];
     query_place_format(p, text);
     query_cell_text(c, text);
-}
-
-/* The length of the UTF-8 sequence at `s` (RFC 3629 section 4), 0 when it is none. */
-static size_t sequence(const unsigned char *s) {
-    size_t n = s[0] < 0x80   ? 1
-               : s[0] < 0xc2 ? 0
-               : s[0] < 0xe0 ? 2
-               : s[0] < 0xf0 ? 3
-               : s[0] < 0xf5 ? 4
-                             : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    bool wrong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-                 (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f);
-    return wrong ? 0 : n;
-}
-
-size_t query_json_string(const char *text, char *out, size_t size) {
-    enum { LONGEST = 8 }; /* an escape, the closing quote and the NUL */
-    const unsigned char *s = (const unsigned char *)text;
-    size_t n = 0;
-    out[n++] = '"';
-    while (*s != '\0' && n + LONGEST < size) {
-        size_t octets = sequence(s);
-        if (octets == 0)
-            n += (size_t)snprintf(out + n, size - n, "\\ufffd");
-        else if (*s < 0x20 || *s == 0x7f)
-            n += (size_t)snprintf(out + n, size - n, "\\u%04x", *s);
-        else if (*s == '"' || *s == '\\')
-            n += (size_t)snprintf(out + n, size - n, "\\%c", *s);
-        else {
-            memcpy(out + n, s, octets);
-            n += octets;
-        }
-        s += octets > 0 ? octets : 1;
-    }
-    out[n++] = '"';
-    out[n] = '\0';
-    return n;
 }

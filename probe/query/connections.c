@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct query_column column[] = {
+const struct query_column query_connection_column[QUERY_CONNECTION_COLUMNS] = {
     {"probe", QUERY_TEXT},        {"flow", QUERY_TEXT},         {"client", QUERY_TEXT},
     {"server", QUERY_TEXT},       {"service", QUERY_TEXT},      {"client_state", QUERY_TEXT},
     {"server_state", QUERY_TEXT}, {"client_since", QUERY_TIME}, {"server_since", QUERY_TIME},
     {"inferred", QUERY_TEXT},     {"client_name", QUERY_TEXT},  {"cmdb", QUERY_JSON}};
-enum { COLUMNS = sizeof column / sizeof *column };
 
 struct waiting { /* what outlives its slice */
     struct query_conn conn;
@@ -123,7 +122,7 @@ int query_run_connections(struct query_run *r, struct base_error *error) {
     if (rows == NULL)
         return base_error_set(error, "query", "out of memory");
     rows->run = r;
-    int result = query_begin(r, column, COLUMNS, error);
+    int result = query_begin(r, query_connection_column, QUERY_CONNECTION_COLUMNS, error);
     if (result == 0)
         result = query_each_slice(r, QUERY_MOMENT_AT, true, take_slice, rows, error);
     if (result == 0)

@@ -3,6 +3,8 @@
  */
 #include "kinds.h"
 
+#include "spanwatch/record.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,7 @@ static char *put_text(char *p, const char *end, const char *key, struct query_te
     if (value.n == 0)
         return p;
     p += snprintf(p, (size_t)(end - p), ",\"%s\":", key);
-    return p + query_json_string(query_text_copy(value, text, sizeof text), p, (size_t)(end - p));
+    return p + record_json_string(query_text_copy(value, text, sizeof text), p, (size_t)(end - p));
 }
 
 /* A time or a number as it stands in the store, once it was found to be one. */

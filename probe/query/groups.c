@@ -8,6 +8,8 @@
  */
 #include "groups.h"
 
+#include "spanwatch/record.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,7 +259,7 @@ static size_t put_services(const struct query_run *r, const struct query_group *
     for (size_t i = 0; i < names && n + 512 < size; i++) {
         if (i > 0)
             out[n++] = ',';
-        n += query_json_string(name[i], out + n, size - n - 2);
+        n += record_json_string(name[i], out + n, size - n - 2);
     }
     out[n++] = ']';
     out[n] = '\0';

@@ -45,10 +45,6 @@ void query_cell_place(struct query_cells *c, const struct query_place *p);
 void query_cells_connection(struct query_run *r, struct query_cells *c,
                             const struct query_merged *m, const uint8_t state[2]);
 
-/* A text as a JSON string at `out` of `size`; its end. Control octets escaped, what is not UTF-8
- * replaced. */
-size_t query_json_string(const char *text, char *out, size_t size);
-
 /* The connections of all slices, one after the other; `visit` gets them slice by slice, ordered. */
 typedef int query_visit(void *context, struct query_slice *s, struct base_error *error);
 int query_each_slice(struct query_run *r, enum query_moment moment, bool details,

@@ -146,21 +146,34 @@ size_t record_event_json(const struct record_context *c, const struct event *e, 
     return (size_t)(end - out);
 }
 
+static struct base_addr address_of(const struct event_flow *f, unsigned role) {
+    struct base_addr a = {.family = f->family};
+    memcpy(a.octet, role == EVENT_CLIENT ? f->client : f->server, sizeof a.octet);
+    return a;
+}
+
 const char *record_client_name(const struct record_context *c, const struct event_flow *f) {
-    struct base_addr client = {.family = f->family};
-    memcpy(client.octet, f->client, sizeof client.octet);
+    struct base_addr client = address_of(f, EVENT_CLIENT);
     return cmdb_client_name(c->cmdb, &client);
+}
+
+size_t record_endpoint(const struct event_flow *f, unsigned role, char out[BASE_ENDPOINT_TEXT]) {
+    struct base_addr a = address_of(f, role);
+    return base_endpoint_format(&a, role == EVENT_CLIENT ? f->client_port : f->server_port, out);
+}
+
+const char *record_service_attributes(const struct record_context *c, const struct event_flow *f) {
+    char buffer[SERVICE_NAME_MAX];
+    const char *json = c->cmdb != NULL ? cmdb_service(c->cmdb, record_service(c, f, buffer)) : NULL;
+    return json != NULL && strcmp(json, "{}") != 0 ? json : NULL;
 }
 
 /* What the CMDB says of both ends. Attributes are JSON already, and shorter than CMDB_JSON_MAX. */
 static char *put_cmdb(const struct record_context *c, const struct event_flow *f, char *p) {
-    char buffer[SERVICE_NAME_MAX];
-    const char *name = record_client_name(c, f);
-    const char *attributes =
-        c->cmdb != NULL ? cmdb_service(c->cmdb, record_service(c, f, buffer)) : NULL;
+    const char *name = record_client_name(c, f), *attributes = record_service_attributes(c, f);
     if (name != NULL)
         p = RECORD_PUT_TEXT(p, "client_name", name, RECORD_NAME_TEXT);
-    if (attributes != NULL && strcmp(attributes, "{}") != 0) {
+    if (attributes != NULL) {
         p = RECORD_PUT(p, ",\"cmdb\":");
         p = mempcpy(p, attributes, strlen(attributes));
     }

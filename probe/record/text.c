@@ -7,6 +7,7 @@
 
 #include <endian.h>
 
+#include "spanwatch/readable.h"
 #include "spanwatch/record.h"
 
 static const char hex_digit[16] = "0123456789abcdef";
@@ -151,29 +152,10 @@ char *record_put_endpoint(char *p, unsigned family, const uint8_t *octet, uint16
     return p;
 }
 
-/* The length of the UTF-8 sequence at `s` (RFC 3629 section 4: no surrogates, nothing overlong,
- * nothing past U+10FFFF), 0 when it is none. The terminating NUL continues no sequence, so that
- * nothing behind it is read. */
-static size_t utf8_length(const unsigned char *s) {
-    size_t n = s[0] < 0x80   ? 1
-               : s[0] < 0xc2 ? 0
-               : s[0] < 0xe0 ? 2
-               : s[0] < 0xf0 ? 3
-               : s[0] < 0xf5 ? 4
-                             : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool surrogate = s[0] == 0xed && s[1] > 0x9f;
-    bool too_high = s[0] == 0xf4 && s[1] > 0x8f;
-    return overlong || surrogate || too_high ? 0 : n;
-}
-
 /* One character that JSON does not take as it is; returns the octets written, and in *used the
  * octets read. */
 static size_t escape(const unsigned char *s, char out[8], size_t *used) {
-    size_t n = utf8_length(s);
+    size_t n = base_utf8_length((const char *)s);
     *used = n == 0 ? 1 : n;
     if (n > 1) {
         memcpy(out, s, n);
@@ -219,27 +201,31 @@ char *record_put_text(char *p, const char *text, size_t max) {
     return p;
 }
 
+size_t record_json_string(const char *text, char *out, size_t size) {
+    out[0] = '"';
+    char *end = record_put_text(out + 1, text, size - 3);
+    *end = '\0';
+    return (size_t)(end - out);
+}
+
 size_t record_text_printable(const char *text, char *out, size_t size) {
-    const unsigned char *s = (const unsigned char *)text;
     size_t len = 0;
-    while (*s != '\0') {
-        size_t n = utf8_length(s);
-        /* C0, DEL and C1 steer terminals (ECMA-48) */
-        bool control = n == 0 || *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0);
-        size_t needed = control ? 4 : n;
+    while (*text != '\0') {
+        size_t n = base_printable_length(text), needed = n > 0 ? n : 4;
         if (len + needed >= size)
             break;
-        if (control) {
+        if (n > 0) {
+            memcpy(out + len, text, n);
+        } else {
+            unsigned char octet = (unsigned char)*text;
             out[len] = '\\';
             out[len + 1] = 'x';
-            out[len + 2] = hex_digit[*s >> 4];
-            out[len + 3] = hex_digit[*s & 15];
+            out[len + 2] = hex_digit[octet >> 4];
+            out[len + 3] = hex_digit[octet & 15];
             n = 1;
-        } else {
-            memcpy(out + len, s, n);
         }
         len += needed;
-        s += n;
+        text += n;
     }
     out[len] = '\0';
     return len;

@@ -6,6 +6,7 @@
  */
 #include "output.h"
 
+#include "spanwatch/readable.h"
 #include "spanwatch/record.h"
 
 #include <errno.h>
@@ -34,42 +35,26 @@ int store_output_end(FILE *out, int *fault, struct base_error *error) {
     return base_error_set(error, "output", "cannot write: %s", strerror(*fault));
 }
 
-static bool continues_character(char c) {
-    return ((unsigned char)c & 0xc0) == 0x80;
-}
-
-/* Columns of the character that this octet begins; 0 when it begins none. East Asian scripts and
- * pictographs (of three octets from U+3000 on, of four) take two. */
-static size_t character_columns(char c) {
-    unsigned char octet = (unsigned char)c;
-    if (continues_character(c))
-        return 0;
-    return (octet >= 0xe3 && octet <= 0xed) || octet == 0xf0 ? 2 : 1;
-}
-
-size_t store_text_columns(const char *text) {
-    size_t n = 0;
-    for (; *text != '\0'; text++)
-        n += character_columns(*text);
-    return n;
-}
-
 void store_text_pad(FILE *out, const char *text, size_t columns, bool right) {
-    size_t used = store_text_columns(text);
+    size_t used = base_text_columns(text);
     int blanks = used < columns ? (int)(columns - used) : 0;
     fprintf(out, "%*s%s%*s", right ? blanks : 0, "", text, right ? 0 : blanks, "");
 }
 
 /* Cut to `columns`; the last character then shows that something is missing. */
 static void cut(char *text, size_t columns) {
-    if (store_text_columns(text) <= columns)
+    if (base_text_columns(text) <= columns)
         return;
-    char *p = text;
-    size_t used = character_columns(*p);
-    for (; used < columns; used += character_columns(*p))
-        p++;
-    *p++ = '~';
-    *p = '\0';
+    size_t used = 0;
+    for (;;) {
+        size_t n = base_utf8_length(text);
+        used += base_character_columns(text, n);
+        if (used >= columns)
+            break;
+        text += n > 0 ? n : 1;
+    }
+    *text++ = '~';
+    *text = '\0';
 }
 
 void store_columns_init(struct store_columns *t, unsigned right, int elastic) {
@@ -99,7 +84,7 @@ static void column_widths(const struct store_columns *t, unsigned width,
     for (size_t i = 0; i < STORE_COLUMNS; i++) {
         columns[i] = 0;
         for (size_t row = 0; row < t->rows; row++) {
-            size_t n = store_text_columns(t->cell[row][i]);
+            size_t n = base_text_columns(t->cell[row][i]);
             columns[i] = n > columns[i] ? n : columns[i];
         }
         whole += columns[i] == 0 ? 0 : columns[i] + (i == 0 ? 0 : GAP);
@@ -139,7 +124,7 @@ void store_line_item(struct store_line *l, const char *format, ...) {
     vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
     record_text_printable(raw, text, sizeof text);
-    unsigned n = (unsigned)store_text_columns(text);
+    unsigned n = (unsigned)base_text_columns(text);
     if (l->items > 0) {
         fputc(',', l->out);
         bool fits = l->column + 2 + n <= l->width;

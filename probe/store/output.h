@@ -1,6 +1,5 @@
 /*
- * output: what the report and the table share in writing to a FILE: faults, alignment, wrapped
- * lines.
+ * output: writing a report to a FILE: faults, alignment, wrapped lines.
  */
 #ifndef SPANWATCH_STORE_OUTPUT_H
 #define SPANWATCH_STORE_OUTPUT_H
@@ -15,10 +14,6 @@ bool store_output_good(FILE *out, int *fault);
 
 /* Flush; 0, or -1 with `error`. A closed pipe (EPIPE) is no failure: its reader has seen enough. */
 int store_output_end(FILE *out, int *fault, struct base_error *error);
-
-/* Columns on a terminal that a text takes: its characters (UTF-8; wide and combining ones are taken
- * as one). */
-size_t store_text_columns(const char *text);
 
 /* Write `text` in `columns` columns, blanks before or behind it. A longer text is written whole. */
 void store_text_pad(FILE *out, const char *text, size_t columns, bool right);

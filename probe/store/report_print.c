@@ -6,8 +6,9 @@
  * hold the exact ones.
  */
 #include "output.h"
-#include "readable.h"
 #include "report.h"
+
+#include "spanwatch/readable.h"
 
 #include <inttypes.h>
 
@@ -44,15 +45,15 @@ static struct store_columns *table(const struct page *p, const char *title, unsi
 static void print_table(const struct page *p, uint64_t shown, uint64_t all) {
     store_columns_print(p->table, p->out, p->width);
     if (all > shown)
-        fprintf(p->out, "  and %s more\n", store_count(all - shown).text);
+        fprintf(p->out, "  and %s more\n", base_readable_count(all - shown).text);
 }
 
 static void cell_count(struct store_columns *t, uint64_t n) {
-    store_columns_cell(t, store_count(n).text);
+    store_columns_cell(t, base_readable_count(n).text);
 }
 
 static void cell_states(struct store_columns *t, const uint8_t state[2]) {
-    char text[STORE_READABLE];
+    char text[48];
     snprintf(text, sizeof text, "%s/%s", tcp_state_name(state[EVENT_CLIENT]),
              tcp_state_name(state[EVENT_SERVER]));
     store_columns_cell(t, text);
@@ -75,11 +76,18 @@ static void cell_host(const struct page *p, const struct base_addr *a) {
 
 /* The same of a connection's client: "10.7.0.17:40000 pos-terminal-17". */
 static void cell_client(const struct page *p, const struct event_flow *f) {
-    char text[STORE_READABLE + CMDB_NAME_MAX];
+    char text[BASE_ENDPOINT_TEXT + CMDB_NAME_MAX];
+    size_t n = record_endpoint(f, EVENT_CLIENT, text);
     const char *name = record_client_name(p->report->context, f);
-    snprintf(text, sizeof text, "%s%s%s", store_endpoint(f, true).text, name != NULL ? " " : "",
-             name != NULL ? name : "");
+    if (name != NULL)
+        snprintf(text + n, sizeof text - n, " %s", name);
     store_columns_cell(p->table, text);
+}
+
+static void cell_server(struct store_columns *t, const struct event_flow *f) {
+    char text[BASE_ENDPOINT_TEXT];
+    record_endpoint(f, EVENT_SERVER, text);
+    store_columns_cell(t, text);
 }
 
 /* ---- the head ---- */
@@ -101,14 +109,14 @@ static void print_span(const struct page *p) {
     if (p->stats->packets == 0)
         store_line_item(&l, "no packets");
     else
-        store_line_item(&l, "%s to %s UTC (%s)", store_moment(in->first_ns, 0).text,
-                        store_moment(in->last_ns, in->first_ns).text,
-                        store_span(in->last_ns - in->first_ns).text);
+        store_line_item(&l, "%s to %s UTC (%s)", base_readable_moment(in->first_ns, 0).text,
+                        base_readable_moment(in->last_ns, in->first_ns).text,
+                        base_readable_span(in->last_ns - in->first_ns).text);
     store_line_end(&l);
     store_line_begin(&l, p->out, p->width, "packets");
-    store_line_item(&l, "%s", store_count(p->stats->packets).text);
-    store_line_item(&l, "%s", store_bytes(p->stats->bytes).text);
-    store_line_item(&l, "%s TCP", store_percent(p->stats->tcp, p->stats->packets).text);
+    store_line_item(&l, "%s", base_readable_count(p->stats->packets).text);
+    store_line_item(&l, "%s", base_readable_bytes(p->stats->bytes).text);
+    store_line_item(&l, "%s TCP", base_readable_percent(p->stats->tcp, p->stats->packets).text);
     store_line_end(&l);
 }
 
@@ -140,10 +148,10 @@ static void print_quality(const struct page *p) {
     store_line_begin(&l, p->out, p->width, "quality");
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         if (faults[i].n != 0)
-            store_line_item(&l, "%s %s", store_count(faults[i].n).text, faults[i].what);
+            store_line_item(&l, "%s %s", base_readable_count(faults[i].n).text, faults[i].what);
     if (s->missed_bytes != 0) /* payload is counted by sequence number, what was missed included */
-        store_line_item(&l, "%s of payload missed (%s)", store_bytes(s->missed_bytes).text,
-                        store_percent(s->missed_bytes, p->report->payload_bytes).text);
+        store_line_item(&l, "%s of payload missed (%s)", base_readable_bytes(s->missed_bytes).text,
+                        base_readable_percent(s->missed_bytes, p->report->payload_bytes).text);
     if (l.items == 0)
         store_line_item(&l, "clean");
     store_line_end(&l);
@@ -153,9 +161,9 @@ static void print_tcp(const struct page *p) {
     const struct store_report *r = p->report;
     struct store_line l;
     store_line_begin(&l, p->out, p->width, "tcp");
-    store_line_item(&l, "%s %s", store_count(r->connections).text,
+    store_line_item(&l, "%s %s", base_readable_count(r->connections).text,
                     r->connections == 1 ? "connection" : "connections");
-    store_line_item(&l, "%s of payload", store_bytes(r->payload_bytes).text);
+    store_line_item(&l, "%s of payload", base_readable_bytes(r->payload_bytes).text);
     store_line_end(&l);
 }
 
@@ -174,7 +182,7 @@ static void print_inferred(const struct page *p) {
     store_line_begin(&l, p->out, p->width, "inferred");
     for (int i = TCP_PROVEN + 1; i < TCP_INFERRED_REASONS; i++)
         if (r->inferred[i] != 0)
-            store_line_item(&l, "%s %s", store_count(r->inferred[i]).text, what[i]);
+            store_line_item(&l, "%s %s", base_readable_count(r->inferred[i]).text, what[i]);
     store_line_end(&l);
 }
 
@@ -199,7 +207,7 @@ static void print_ends(const struct page *p) {
     store_line_begin(&l, p->out, p->width, "ended");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends[i].n != 0)
-            store_line_item(&l, "%s %s", store_count(ends[i].n).text, ends[i].how);
+            store_line_item(&l, "%s %s", base_readable_count(ends[i].n).text, ends[i].how);
     store_line_end(&l);
 }
 
@@ -228,8 +236,8 @@ static void print_pairs(const struct page *p) {
         store_columns_cell(t, shown[i]->key.service);
         cell_states(t, shown[i]->key.state);
         cell_count(t, shown[i]->connections);
-        store_columns_cell(t, store_bytes(shown[i]->client_bytes).text);
-        store_columns_cell(t, store_bytes(shown[i]->server_bytes).text);
+        store_columns_cell(t, base_readable_bytes(shown[i]->client_bytes).text);
+        store_columns_cell(t, base_readable_bytes(shown[i]->server_bytes).text);
         store_columns_end_row(t);
     }
     print_table(p, top.count, top.offered);
@@ -262,7 +270,7 @@ static void print_clients(const struct page *p) {
         cell_count(t, shown[i]->refused);
         cell_count(t, shown[i]->timeouts);
         cell_count(t, shown[i]->resets);
-        store_columns_cell(t, store_percent(shown[i]->retransmits, shown[i]->packets).text);
+        store_columns_cell(t, base_readable_percent(shown[i]->retransmits, shown[i]->packets).text);
         cell_count(t, shown[i]->zero_windows);
         store_columns_end_row(t);
     }
@@ -305,9 +313,9 @@ static void print_slowest(const struct page *p, int side, const char *title) {
         return;
     struct store_columns *t = table(p, title, 0x1, 3, names);
     for (size_t i = 0; i < top->count; i++) {
-        store_columns_cell(t, store_span(line[i].ns).text);
+        store_columns_cell(t, base_readable_span(line[i].ns).text);
         cell_client(p, &line[i].flow);
-        store_columns_cell(t, store_endpoint(&line[i].flow, false).text);
+        cell_server(t, &line[i].flow);
         cell_service(p, &line[i].flow);
         store_columns_end_row(t);
     }
@@ -323,10 +331,10 @@ static void print_lingering(const struct page *p, const struct store_top *top, c
         return;
     struct store_columns *t = table(p, title, 0x2, 5, names);
     for (size_t i = 0; i < top->count; i++) {
-        store_columns_cell(t, store_moment(line[i].ns, end).text);
-        store_columns_cell(t, store_span(line[i].ns < end ? end - line[i].ns : 0).text);
+        store_columns_cell(t, base_readable_moment(line[i].ns, end).text);
+        store_columns_cell(t, base_readable_span(line[i].ns < end ? end - line[i].ns : 0).text);
         cell_client(p, &line[i].flow);
-        store_columns_cell(t, store_endpoint(&line[i].flow, false).text);
+        cell_server(t, &line[i].flow);
         cell_states(t, line[i].state);
         cell_service(p, &line[i].flow);
         store_columns_end_row(t);
@@ -346,14 +354,15 @@ static void print_alarms(const struct page *p) {
         store_line_begin(&line, p->out, p->width, record_alarm_severity(a->severity));
         store_line_item(&line, "%s", alarm_kind_name(a->kind));
         if (a->ended_ns != 0)
-            store_line_item(&line, "over after %s", store_span(a->ended_ns - a->since_ns).text);
+            store_line_item(&line, "over after %s",
+                            base_readable_span(a->ended_ns - a->since_ns).text);
         else
             store_line_item(&line, "in force at the end");
         store_line_item(&line, "%s", a->summary);
         store_line_end(&line);
     }
     if (r->alarms > REPORT_ALARMS)
-        fprintf(p->out, "  and %s more\n", store_count(r->alarms - REPORT_ALARMS).text);
+        fprintf(p->out, "  and %s more\n", base_readable_count(r->alarms - REPORT_ALARMS).text);
 }
 
 /* Where this report's own bounds were met. */
@@ -364,14 +373,14 @@ static void print_limits(const struct page *p) {
     heading(p, "Limits of this report");
     if (r->hosts.made_room != 0)
         fprintf(p->out, "  %s hosts, the least troubled, made room for others\n",
-                store_count(r->hosts.made_room).text);
+                base_readable_count(r->hosts.made_room).text);
     if (r->hosts.unkept != 0)
         fprintf(p->out, "  %s events of hosts found no memory\n",
-                store_count(r->hosts.unkept).text);
+                base_readable_count(r->hosts.unkept).text);
     if (r->pairs.unlisted != 0)
         fprintf(p->out,
                 "  %s connections are in no line by service: too many services, or no memory\n",
-                store_count(r->pairs.unlisted).text);
+                base_readable_count(r->pairs.unlisted).text);
 }
 
 int store_report_print(struct store_report *r, const struct store_report_input *in,

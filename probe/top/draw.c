@@ -39,14 +39,14 @@ static void put_line(struct canvas *c, enum top_style style, const char *text) {
 
 static void draw_title(struct canvas *c) {
     const struct top_data *d = c->data;
-    char text[TOP_TEXT + 128], moment[TOP_MOMENT];
+    char text[TOP_TEXT + 128];
     struct top_pen pen = top_pen_at(c->page, c->row++, TOP_TITLE);
     top_put(&pen, "spanwatch top", 0);
     if (d == NULL || d->probe_count == 0)
         snprintf(text, sizeof text, "  %s%s", c->status->store, d != NULL ? "  no probe yet" : "");
     else
         snprintf(text, sizeof text, "  %.19s UTC  %" PRIu64 " connections  %s%s",
-                 top_moment(d->at_ns, 0, moment), d->connections, d->probes,
+                 base_readable_moment(d->at_ns, 0).text, d->connections, d->probes,
                  c->view->paused ? "  PAUSED" : "");
     top_put(&pen, text, 0);
     top_fill(&pen);
@@ -142,14 +142,11 @@ static unsigned client_width(const struct top_pen *pen) {
 }
 
 static void draw_client(struct top_pen *pen, const struct top_client *k, uint64_t at_ns) {
-    char span[TOP_MOMENT];
     put_client_label(pen, k, client_width(pen));
     top_put_count(pen, k->counts.total, NARROW, false);
     top_put_count(pen, k->counts.of[TOP_HALF_OPEN], COUNT, true);
     top_put_count(pen, k->counts.of[TOP_HALF_CLOSED], COUNT + 1, true);
-    top_put_right(
-        pen, k->last_ns == 0 ? "" : top_span(at_ns > k->last_ns ? at_ns - k->last_ns : 0, span),
-        WIDE - 1);
+    top_put_right(pen, k->last_ns == 0 ? "" : top_age(at_ns, k->last_ns).text, WIDE - 1);
     top_put(pen, " ", 1);
     top_put(pen, k->services, 0);
 }
@@ -164,10 +161,9 @@ static void head_client(struct top_pen *pen) {
 }
 
 static void draw_alarm(struct top_pen *pen, const struct top_alarm *a, uint64_t at_ns) {
-    char span[TOP_MOMENT];
     top_put(pen, a->severity, 9);
     top_put(pen, a->kind, 17);
-    top_put_right(pen, top_span(at_ns > a->since_ns ? at_ns - a->since_ns : 0, span), WIDE - 1);
+    top_put_right(pen, top_age(at_ns, a->since_ns).text, WIDE - 1);
     top_put(pen, " ", 1);
     top_put(pen, a->summary[0] != '\0' ? a->summary : a->where, 0);
 }
@@ -307,11 +303,10 @@ static void draw_service_screen(struct canvas *c) {
 static void draw_event(struct canvas *c, const struct top_event *e) {
     unsigned spare = c->page->columns > 80 ? (c->page->columns - 80) / 3 : 0;
     const char *port = strrchr(e->client, ':');
-    char moment[TOP_MOMENT];
     enum top_class class = top_class_of(e->states);
     bool trouble = class == TOP_HALF_OPEN || class == TOP_HALF_CLOSED;
     struct top_pen pen = top_pen_at(c->page, c->row++, trouble ? TOP_WARNING : TOP_PLAIN);
-    top_put(&pen, top_moment(e->ts_ns, c->data->at_ns, moment), 13);
+    top_put(&pen, base_readable_moment(e->ts_ns, c->data->at_ns).text, 13);
     top_put(&pen, port != NULL ? port + 1 : "", 6);
     top_put(&pen, e->server, 18 + spare);
     top_put(&pen, " ", 1);

@@ -8,6 +8,8 @@
 
 #include "page.h"
 
+#include "spanwatch/readable.h"
+
 /* A line in the making; what does not fit the page's width is left out. */
 struct top_pen {
     char *text;       /* of TOP_LINE octets */
@@ -28,11 +30,7 @@ void top_put_count(struct top_pen *pen, uint64_t n, unsigned width, bool blank);
 /* Blanks up to the page's width, so that a style reaches the edge. */
 void top_fill(struct top_pen *pen);
 
-/* "07:55:22.751" of a moment in UTC; the day before it when it is not that of `day_ns`. */
-enum { TOP_MOMENT = 48 };
-const char *top_moment(uint64_t ns, uint64_t day_ns, char out[TOP_MOMENT]);
-
-/* "12 s", "4 min 05 s", "3 h 20 min", "2 d 03 h". */
-const char *top_span(uint64_t ns, char out[TOP_MOMENT]);
+/* How long ago, in whole seconds: "12 s", "4 min 05 s", "3 h 20 min", "2 d 03 h". */
+struct base_readable top_age(uint64_t at_ns, uint64_t since_ns);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "probe/query/kinds.h"
 #include "probe/query/raw.h"
+#include "spanwatch/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -66,7 +67,7 @@ static void check_json(struct query_text t) {
     assert(value.n == 0 || (value.s >= t.s && value.s + value.n <= t.s + t.n));
     query_raw_string(value, text, sizeof text);
     query_raw_string(query_raw_member(t, "ts"), text, sizeof text);
-    size_t n = query_json_string(query_text_copy(t, text, sizeof text), string, sizeof string);
+    size_t n = record_json_string(query_text_copy(t, text, sizeof text), string, sizeof string);
     assert(n < sizeof string && string[0] == '"' && string[n - 1] == '"' && string[n] == '\0');
 }
 

@@ -4,9 +4,9 @@
 #include "test_record_fixture.h"
 
 #include "probe/store/output.h"
-#include "probe/store/readable.h"
 #include "probe/store/tally.h"
 #include "probe/store/top.h"
+#include "spanwatch/readable.h"
 
 struct item {
     int rank, name;
@@ -87,33 +87,33 @@ static void test_pairs_are_capped(void **state) {
 
 static void test_numbers_are_readable(void **state) {
     (void)state;
-    assert_string_equal(store_count(0).text, "0");
-    assert_string_equal(store_count(99999).text, "99999");
-    assert_string_equal(store_count(100000).text, "100 k");
-    assert_string_equal(store_count(999499).text, "999 k");
-    assert_string_equal(store_count(999500).text, "1.0 M");
-    assert_string_equal(store_count(1234567).text, "1.2 M");
-    assert_string_equal(store_count(UINT64_MAX).text, "18.4 E");
-    assert_string_equal(store_bytes(999).text, "999 B");
-    assert_string_equal(store_bytes(1000).text, "1.0 kB");
-    assert_string_equal(store_bytes(UINT64_C(3400000000)).text, "3.4 GB");
-    assert_string_equal(store_percent(1, 3).text, "33.3 %");
-    assert_string_equal(store_percent(1, 1000000).text, "<0.1 %");
-    assert_string_equal(store_percent(0, 5).text, "0.0 %");
-    assert_string_equal(store_percent(0, 0).text, "-");
+    assert_string_equal(base_readable_count(0).text, "0");
+    assert_string_equal(base_readable_count(99999).text, "99999");
+    assert_string_equal(base_readable_count(100000).text, "100 k");
+    assert_string_equal(base_readable_count(999499).text, "999 k");
+    assert_string_equal(base_readable_count(999500).text, "1.0 M");
+    assert_string_equal(base_readable_count(1234567).text, "1.2 M");
+    assert_string_equal(base_readable_count(UINT64_MAX).text, "18.4 E");
+    assert_string_equal(base_readable_bytes(999).text, "999 B");
+    assert_string_equal(base_readable_bytes(1000).text, "1.0 kB");
+    assert_string_equal(base_readable_bytes(UINT64_C(3400000000)).text, "3.4 GB");
+    assert_string_equal(base_readable_percent(1, 3).text, "33.3 %");
+    assert_string_equal(base_readable_percent(1, 1000000).text, "<0.1 %");
+    assert_string_equal(base_readable_percent(0, 5).text, "0.0 %");
+    assert_string_equal(base_readable_percent(0, 0).text, "-");
 }
 
 static void test_times_are_readable(void **state) {
     (void)state;
-    assert_string_equal(store_span(0).text, "0 ns");
-    assert_string_equal(store_span(12300).text, "12.3 us");
-    assert_string_equal(store_span(12300000).text, "12.3 ms");
-    assert_string_equal(store_span(2 * BASE_NS_PER_S).text, "2.00 s");
-    assert_string_equal(store_span(245 * BASE_NS_PER_S).text, "4 min 05 s");
-    assert_string_equal(store_span(7380 * BASE_NS_PER_S).text, "2 h 03 min");
-    assert_string_equal(store_span(183600 * BASE_NS_PER_S).text, "2 d 03 h");
-    assert_string_equal(store_moment(T0 + 7000000, T0).text, "22:13:20.007");
-    assert_string_equal(store_moment(T0, T0 + 7200 * BASE_NS_PER_S).text,
+    assert_string_equal(base_readable_span(0).text, "0 ns");
+    assert_string_equal(base_readable_span(12300).text, "12.3 us");
+    assert_string_equal(base_readable_span(12300000).text, "12.3 ms");
+    assert_string_equal(base_readable_span(2 * BASE_NS_PER_S).text, "2.00 s");
+    assert_string_equal(base_readable_span(245 * BASE_NS_PER_S).text, "4 min 05 s");
+    assert_string_equal(base_readable_span(7380 * BASE_NS_PER_S).text, "2 h 03 min");
+    assert_string_equal(base_readable_span(183600 * BASE_NS_PER_S).text, "2 d 03 h");
+    assert_string_equal(base_readable_moment(T0 + 7000000, T0).text, "22:13:20.007");
+    assert_string_equal(base_readable_moment(T0, T0 + 7200 * BASE_NS_PER_S).text,
                         "2023-11-14 22:13:20.000");
 }
 

@@ -1,8 +1,7 @@
 /*
- * Numbers, moments and endpoints for a person (readable.h). For reports only: not for what a
- * program reads.
+ * Numbers, spans and moments for a person (readable.h).
  */
-#include "readable.h"
+#include "spanwatch/readable.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,8 +10,8 @@
 enum { EXACT_BELOW = 100000, SECONDS_A_DAY = 86400 };
 
 /* One decimal below 100, none above; `units` are a thousand apart, beginning with thousands. */
-static struct store_readable scaled(uint64_t n, const char *const units[6]) {
-    struct store_readable r;
+static struct base_readable scaled(uint64_t n, const char *const units[6]) {
+    struct base_readable r;
     double v = (double)n / 1000;
     int unit = 0;
     for (; v >= 999.5 && unit < 5; unit++)
@@ -21,26 +20,26 @@ static struct store_readable scaled(uint64_t n, const char *const units[6]) {
     return r;
 }
 
-struct store_readable store_count(uint64_t n) {
+struct base_readable base_readable_count(uint64_t n) {
     static const char *const units[6] = {"k", "M", "G", "T", "P", "E"};
-    struct store_readable r;
+    struct base_readable r;
     if (n >= EXACT_BELOW)
         return scaled(n, units);
     snprintf(r.text, sizeof r.text, "%" PRIu64, n);
     return r;
 }
 
-struct store_readable store_bytes(uint64_t octets) {
+struct base_readable base_readable_bytes(uint64_t octets) {
     static const char *const units[6] = {"kB", "MB", "GB", "TB", "PB", "EB"};
-    struct store_readable r;
+    struct base_readable r;
     if (octets >= 1000)
         return scaled(octets, units);
     snprintf(r.text, sizeof r.text, "%" PRIu64 " B", octets);
     return r;
 }
 
-struct store_readable store_span(uint64_t ns) {
-    struct store_readable r;
+struct base_readable base_readable_span(uint64_t ns) {
+    struct base_readable r;
     uint64_t s = ns / BASE_NS_PER_S;
     if (ns < 100)
         snprintf(r.text, sizeof r.text, "%" PRIu64 " ns", ns);
@@ -60,17 +59,17 @@ struct store_readable store_span(uint64_t ns) {
     return r;
 }
 
-struct store_readable store_percent(uint64_t part, uint64_t whole) {
-    struct store_readable r = {"-"};
+struct base_readable base_readable_percent(uint64_t part, uint64_t whole) {
+    struct base_readable r = {"-"};
     if (part != 0 && part < whole / 1000)
-        return (struct store_readable){"<0.1 %"};
+        return (struct base_readable){"<0.1 %"};
     if (whole != 0)
         snprintf(r.text, sizeof r.text, "%.1f %%", 100.0 * (double)part / (double)whole);
     return r;
 }
 
-struct store_readable store_moment(uint64_t ns, uint64_t same_day_ns) {
-    struct store_readable r;
+struct base_readable base_readable_moment(uint64_t ns, uint64_t same_day_ns) {
+    struct base_readable r;
     char utc[BASE_TIME_TEXT];
     base_time_format_utc(ns, utc);
     uint64_t day = ns / BASE_NS_PER_S / SECONDS_A_DAY;
@@ -78,13 +77,5 @@ struct store_readable store_moment(uint64_t ns, uint64_t same_day_ns) {
     if (day == same_day_ns / BASE_NS_PER_S / SECONDS_A_DAY && clock != NULL)
         memmove(utc, clock + 1, strlen(clock));
     snprintf(r.text, sizeof r.text, "%s.%03u", utc, (unsigned)(ns / BASE_NS_PER_MS % 1000));
-    return r;
-}
-
-struct store_readable store_endpoint(const struct event_flow *f, bool client) {
-    struct store_readable r;
-    struct base_addr a = {.family = f->family};
-    memcpy(a.octet, client ? f->client : f->server, sizeof a.octet);
-    base_endpoint_format(&a, client ? f->client_port : f->server_port, r.text);
     return r;
 }
