@@ -535,6 +535,9 @@ void tables_turn(struct alarm_engine *a); /* a window is over */
 void tables_fini(struct alarm_engine *a);
 void trouble_note(struct alarm_engine *a, enum trouble t, int64_t service,
                   const struct event_flow *f, uint64_t ts_ns);
+/* In this window; of the last TROUBLE_RING. */
+bool trouble_was_noted(const struct alarm_engine *a, enum trouble t, const struct event_flow *f);
+bool trouble_is_same(const struct event_flow *x, const struct event_flow *y); /* one connection */
 static inline void addr_of(uint8_t family, const uint8_t octet[16], struct base_addr *out) {
     out->family = family;
     memcpy(out->octet, octet, 16);

@@ -72,16 +72,19 @@ void feed_stall(struct alarm_engine *a, int64_t i, const struct event *e, unsign
         rules_find(a->rules, ALARM_ZERO_WINDOW_STALL, s->name, NULL)->number[ALARM_RAISE] *
             (double)BASE_NS_PER_S)
         return;
-    trouble_note(a, TROUBLE_STALLED, i, &e->flow, e->ts_ns);
+    /* One that reads too slowly closes its window again and again: it is one connection. */
+    bool fresh = !trouble_was_noted(a, TROUBLE_STALLED, &e->flow);
+    if (fresh)
+        trouble_note(a, TROUBLE_STALLED, i, &e->flow, e->ts_ns);
     if (role == EVENT_SERVER) {
-        s->stalled[role]++;
+        s->stalled[role] += fresh;
         s->stalled_ns[role] = for_ns > s->stalled_ns[role] ? for_ns : s->stalled_ns[role];
         return;
     }
     struct client *c = client_of(a, e->flow.client, e->flow.family, true);
     if (c == NULL)
         return;
-    c->stalled++;
+    c->stalled += fresh;
     c->stalled_ns = for_ns > c->stalled_ns ? for_ns : c->stalled_ns;
     c->last_ns = e->ts_ns;
 }

@@ -201,6 +201,14 @@ static void put_top(const struct alarm_engine *a, const struct judgement *j, str
     }
 }
 
+static bool is_told(const struct alarm *m, const struct event_flow *f) {
+    for (unsigned i = 0; i < m->flows; i++)
+        if (trouble_is_same(&m->flow[i], f))
+            return true;
+    return false;
+}
+
+/* The last connections in trouble, each once, and when that was. */
 static void put_evidence(const struct alarm_engine *a, const struct judgement *j, struct alarm *m) {
     m->flows = 0;
     m->from_ns = m->to_ns = 0;
@@ -217,7 +225,8 @@ static void put_evidence(const struct alarm_engine *a, const struct judgement *j
             continue;
         if (engine_ago(a, r->ts_ns[at]) > 10 * 60 * BASE_NS_PER_S)
             break;
-        m->flow[m->flows++] = *f;
+        if (!is_told(m, f))
+            m->flow[m->flows++] = *f;
         m->from_ns = r->ts_ns[at];
         if (m->to_ns == 0)
             m->to_ns = r->ts_ns[at];

@@ -87,6 +87,36 @@ static void test_sink_lag_by_age(void **state) {
     expect(b, ALARM_SINK_LAG, ALARM_CLEARED, ALARM_WARNING);
 }
 
+/* ---- zero_window_stall: three connections closed for a second in the window ---- */
+
+static void stall_ends(struct bench *b, uint16_t port, double after_s) {
+    struct event e = {.ts_ns = (uint64_t)(((double)b->now_s - 9 + after_s) * 1e9),
+                      .flow = flow(b, 7, port, 443),
+                      .type = EVENT_SIGNAL};
+    e.signal.kind = EVENT_ZERO_ENDED;
+    e.signal.by = EVENT_CLIENT;
+    e.signal.value_ns = 1100 * BASE_NS_PER_MS;
+    alarm_event(b->engine, &e);
+}
+
+static void test_one_slow_reader_is_one_connection(void **state) {
+    struct bench *b = *state;
+    begin(b);
+    for (int i = 0; i < 8; i++)
+        stall_ends(b, 40000, i);
+    window(b);
+    assert_null(last_of(b, ALARM_ZERO_WINDOW_STALL));
+    for (uint16_t i = 0; i < 3; i++) {
+        stall_ends(b, (uint16_t)(40000 + i), 2 * i);
+        stall_ends(b, (uint16_t)(40000 + i), 2 * i + 1);
+    }
+    window(b);
+    expect(b, ALARM_ZERO_WINDOW_STALL, ALARM_RAISED, ALARM_WARNING);
+    const struct alarm *m = last_of(b, ALARM_ZERO_WINDOW_STALL);
+    assert_true(m->value == 3);
+    assert_int_equal(m->flows, 4); /* each once; the one of the window before is another life */
+}
+
 /* ---- table_pressure: 80 %, an eviction is critical, quiet below 60 % ---- */
 
 static void table_is(struct bench *b, uint64_t flows, uint64_t evicted, unsigned n) {
@@ -169,6 +199,7 @@ int main(void) {
         TEST(test_idle_long),
         TEST(test_sink_lag),
         TEST(test_sink_lag_by_age),
+        TEST(test_one_slow_reader_is_one_connection),
         TEST(test_table_pressure),
         TEST(test_an_eviction_alone_is_critical),
         TEST(test_attempts_that_were_given_up_count),
