@@ -45,9 +45,9 @@ static const char *interface_of(void *alarms, unsigned iface) {
 }
 
 int cli_alarms_start(struct cli_alarms *a, const struct record_context *context, unsigned sources,
-                     uint64_t max_flows, alarm_sink *sink, void *sink_context,
+                     const struct cli_config *config, alarm_sink *sink, void *sink_context,
                      struct base_error *error) {
-    struct alarm_config config = {.rules = a->rules,
+    struct alarm_config engine = {.rules = a->rules,
                                   .service = name_of,
                                   .vlan = vlan_of,
                                   .interface = interface_of,
@@ -55,9 +55,10 @@ int cli_alarms_start(struct cli_alarms *a, const struct record_context *context,
                                   .sink = sink,
                                   .context = sink_context,
                                   .sources = sources,
-                                  .max_flows = max_flows};
+                                  .max_flows = config->max_flows,
+                                  .history_hours = config->alarm_history_hours};
     a->context = context;
-    a->engine = alarm_new(&config);
+    a->engine = alarm_new(&engine);
     return a->engine != NULL ? 0 : base_error_set(error, "alarms", "out of memory");
 }
 

@@ -33,7 +33,7 @@ int cli_alarms_load(struct cli_alarms *a, const struct cli_options *o, struct ba
 
 /* Begin: messages go to `sink`. `context` has one element for each of `sources` workers. */
 int cli_alarms_start(struct cli_alarms *a, const struct record_context *context, unsigned sources,
-                     uint64_t max_flows, alarm_sink *sink, void *sink_context,
+                     const struct cli_config *config, alarm_sink *sink, void *sink_context,
                      struct base_error *error);
 
 /* An event of worker `source`. */

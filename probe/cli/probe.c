@@ -152,7 +152,7 @@ static int init_workers(struct probe_job *job, struct base_error *error) {
                                                   .cmdb = job->cmdb,
                                                   .decoder = w->pipe.decoder};
     }
-    return cli_alarms_start(&job->alarms, job->context, n, job->config.max_flows, probe_take_alarm,
+    return cli_alarms_start(&job->alarms, job->context, n, &job->config, probe_take_alarm,
                             job, error);
 }
 

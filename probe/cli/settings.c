@@ -99,6 +99,10 @@ static const struct cli_key keys[] = {
     {"store.retention_mib", CLI_KEY_NUMBER, 0, UINT32_MAX, 0, NULL, NULL, "MiB",
      offsetof(struct cli_config, store_retention_mib),
      "memory of the server above which the oldest records go; 0: nine tenths of its maxmemory"},
+    {"alarms.history_hours", CLI_KEY_NUMBER, 1, 8760, 24, NULL, NULL, "h",
+     offsetof(struct cli_config, alarm_history_hours),
+     "how long the probe has to have watched before baselines raise anything where an hour was not "
+     "seen often enough"},
     {"state_folder", CLI_KEY_TEXT, 0, 0, 0, "", "a folder's path of 1 to 255 octets", "",
      offsetof(struct cli_config, state_folder),
      "where the probe keeps what must outlive it; by default /var/lib/spanwatch or "

@@ -29,6 +29,7 @@ struct cli_config {
     char vlan[CLI_TEXT_MAX], tunnel[CLI_TEXT_MAX];       /* words of enum decode_identity */
     uint32_t snapshot_period, store_flush_ms, store_partitions, store_keep_s, store_queue_mib;
     uint32_t store_spool_mib, store_retention_s, store_retention_mib;
+    uint32_t alarm_history_hours;
     char store_spool_folder[CLI_TEXT_MAX];
     char snapshot_members[CLI_TEXT_MAX], store_prefix[CLI_TEXT_MAX], state_folder[CLI_TEXT_MAX];
     uint64_t given; /* bit i: cli_keys()[i] was set by the file or by --set */

@@ -23,6 +23,7 @@ struct bench {
     uint64_t now_s; /* end of the window that goes on */
     struct event_picture sum;
     uint64_t max_flows;
+    double history_hours;
     struct alarm told[MOST];
     size_t n;
 };
@@ -43,7 +44,8 @@ static inline void begin(struct bench *b) {
                                   .service = name_of,
                                   .sink = keep,
                                   .context = b,
-                                  .max_flows = b->max_flows};
+                                  .max_flows = b->max_flows,
+                                  .history_hours = b->history_hours};
     b->engine = alarm_new(&config);
     b->now_s = START_S + WINDOW_S;
     assert_non_null(b->engine);

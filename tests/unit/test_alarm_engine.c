@@ -330,6 +330,22 @@ static void test_baselines_are_learned_and_survive(void **state) {
     assert_int_equal(last_of(b, ALARM_CLIENT_DROP)->status, ALARM_CLEARED);
 }
 
+static void test_history_is_as_long_as_configured(void **state) {
+    struct bench *b = *state;
+    b->history_hours = 4;
+    begin(b);
+    for (unsigned i = 0; i < 4 * 360 - 6; i++)
+        clients_here(b, 30);
+    for (unsigned i = 0; i < 5; i++)
+        clients_here(b, 3);
+    assert_null(last_of(b, ALARM_CLIENT_DROP));
+    for (unsigned i = 0; i < 360; i++)
+        clients_here(b, 30);
+    for (unsigned i = 0; i < 4; i++)
+        clients_here(b, 3);
+    assert_non_null(last_of(b, ALARM_CLIENT_DROP));
+}
+
 static void test_a_restored_alarm_that_is_over(void **state) {
     struct bench *b = *state;
     begin(b);
@@ -386,6 +402,7 @@ int main(void) {
         CASE(test_the_allowed_raise_nothing),
         CASE(test_a_flood_of_addresses_is_bounded),
         CASE(test_baselines_are_learned_and_survive),
+        CASE(test_history_is_as_long_as_configured),
         CASE(test_a_restored_alarm_that_is_over),
         CASE(test_a_restored_alarm_that_was_replaced),
     };
