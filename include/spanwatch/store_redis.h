@@ -83,7 +83,6 @@ bool store_redis_snapshot(struct store_redis *s, const struct record_context *co
  * which can wait, should. */
 bool store_redis_is_crowded(const struct store_redis *s);
 unsigned store_redis_partition(const struct store_redis *s, const struct event_flow *f);
-unsigned store_redis_partitions(const struct store_redis *s);
 /* Entries were left out since it was last asked: only a keyframe lets readers go on. */
 bool store_redis_wants_keyframe(struct store_redis *s);
 

@@ -414,7 +414,3 @@ void store_link_close(struct store_link *l) {
     if (!uv_is_closing((uv_handle_t *)&l->tick))
         uv_close((uv_handle_t *)&l->tick, NULL);
 }
-
-bool store_link_is_closed(const struct store_link *l) {
-    return l->state == STORE_LINK_CLOSED && l->poll == NULL && !l->resolving;
-}

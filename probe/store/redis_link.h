@@ -5,7 +5,8 @@
  * and `down` (every command's callback has run, those without an answer with NULL). hiredis's own
  * libuv adapter of 0.14.1 swallows errors and goes deaf; this one does not, and keeps deadlines of
  * its own for the connection and for replies. Names are resolved without waiting. Owner: the
- * loop's thread; the struct is the caller's, and must stay until store_link_is_closed.
+ * loop's thread; the struct is the caller's, and must stay until the loop has run after
+ * store_link_close.
  */
 #ifndef SPANWATCH_STORE_REDIS_LINK_H
 #define SPANWATCH_STORE_REDIS_LINK_H
@@ -75,6 +76,5 @@ void store_link_drop(struct store_link *l, uint32_t wait_ms, const char *why);
 
 /* The end: no more attempts; closed once the loop has run. */
 void store_link_close(struct store_link *l);
-bool store_link_is_closed(const struct store_link *l);
 
 #endif

@@ -45,6 +45,15 @@ class Traffic(threading.Thread):
         self.listener.close()
 
 
+class OpenServer(truth.Server):
+    """A redis-server that the probe reaches as another user."""
+
+    def __enter__(self):
+        super().__enter__()
+        os.chmod(self.folder, 0o755)
+        return self
+
+
 class Case(unittest.TestCase):
     """NAME is the probe's."""
     BINARY, NAME, SETTINGS = "", "live", ()
@@ -59,14 +68,22 @@ class Case(unittest.TestCase):
 
     def tearDown(self):
         if self.probe is not None and self.probe.poll() is None:
-            self.probe.kill()
-            self.probe.wait()
+            self.kill()
         self.folder.cleanup()
 
     def start(self, *options):
         with open(self.errors, "ab") as errors, self.cable.server:
             self.probe = subprocess.Popen((self.BINARY, "probe", "-i", "eth0", "--name", self.NAME, "--set", "state_folder=" + self.state)
                                           + self.SETTINGS + options, stderr=errors, env=ENVIRONMENT)
+
+    def capture_begins(self, *options, times=1):
+        """Start, and wait until it captures: for the so many-eth time in this folder."""
+        self.start(*options)
+        self.wait_for_words("capturing", times)
+
+    def kill(self):
+        self.probe.kill()
+        self.probe.wait()
 
     def told(self):
         with open(self.errors, encoding="utf-8") as f:
@@ -82,12 +99,7 @@ class Case(unittest.TestCase):
 
     @staticmethod
     def server(**more):
-        """A redis-server that the probe reaches as another user: to be entered, then opened."""
-        return truth.Server("--unixsocketperm", "777", **more)
-
-
-def open_folder(redis):
-    os.chmod(redis.folder, 0o755)
+        return OpenServer("--unixsocketperm", "777", **more)
 
 
 def main(needs_cable=True):

@@ -49,10 +49,8 @@ class Live(live_store.Case):
 
     def test_server_killed_and_paused(self):
         with self.server(aof=True) as redis:
-            live_store.open_folder(redis)
             self.record()
-            self.start("--redis", redis.url)
-            self.wait_for_words("capturing")
+            self.capture_begins("--redis", redis.url)
             time.sleep(1.5)
             redis.kill()
             time.sleep(1.0)
@@ -114,18 +112,14 @@ class Live(live_store.Case):
 
     def test_probe_killed(self):
         with self.server(aof=True) as redis:
-            live_store.open_folder(redis)
             self.record()
-            self.start("--redis", redis.url)
-            self.wait_for_words("capturing")
+            self.capture_begins("--redis", redis.url)
             for again in range(2, 4):
                 time.sleep(1.5)
                 killed = time.time_ns()
-                self.probe.kill()
-                self.probe.wait()
+                self.kill()
                 time.sleep(0.5)
-                self.start("--redis", redis.url)
-                self.wait_for_words("capturing", again)
+                self.capture_begins("--redis", redis.url, times=again)
             time.sleep(1.0)
             self.end_of_record()
             self.end()
@@ -137,20 +131,16 @@ class Live(live_store.Case):
     def test_probe_and_server_killed(self):
         """While the server is away the spool keeps what comes, and the next probe stores it first."""
         with self.server(aof=True) as redis:
-            live_store.open_folder(redis)
             self.record()
-            self.start("--redis", redis.url)
-            self.wait_for_words("capturing")
+            self.capture_begins("--redis", redis.url)
             time.sleep(1.5)
             redis.kill()
             time.sleep(1.5)
             killed = time.time_ns()
-            self.probe.kill()
-            self.probe.wait()
+            self.kill()
             self.assertTrue(os.listdir(os.path.join(self.state, NAME + ".spool")))
             redis.start()
-            self.start("--redis", redis.url)
-            self.wait_for_words("capturing", 2)
+            self.capture_begins("--redis", redis.url, times=2)
             time.sleep(1.5)
             self.end_of_record()
             self.end()
@@ -160,9 +150,7 @@ class Live(live_store.Case):
 
     def test_second_probe_is_refused(self):
         with self.server(aof=True) as redis:
-            live_store.open_folder(redis)
-            self.start("--redis", redis.url)
-            self.wait_for_words("capturing")
+            self.capture_begins("--redis", redis.url)
             time.sleep(1.5)
             first, self.probe = self.probe, None
             self.state += "2"
@@ -181,9 +169,7 @@ class Live(live_store.Case):
 
     def test_lock_taken_over(self):
         with self.server(aof=True) as redis:
-            live_store.open_folder(redis)
-            self.start("--redis", redis.url)
-            self.wait_for_words("capturing")
+            self.capture_begins("--redis", redis.url)
             time.sleep(1.5)
             redis("SET", "spanwatch:{live}:lock", "another")
             self.assertEqual(self.probe.wait(20), 1)
@@ -213,16 +199,13 @@ class Live(live_store.Case):
         """It is started again each time, by a probe that found it running too, and nothing is lost: what it had not
         written yet comes again."""
         self.record()
-        self.start()
-        self.wait_for_words("capturing")
+        self.capture_begins()
         servers = [self.embedded_process()]
         for deaths in range(1, 4):
             time.sleep(1.5)
             if deaths == 3:
-                self.probe.kill()
-                self.probe.wait()
-                self.start()
-                self.wait_for_words("capturing", 2)
+                self.kill()
+                self.capture_begins(times=2)
                 self.assertEqual(self.embedded_process(), servers[-1])
             os.kill(int(servers[-1]), signal.SIGKILL)
             self.wait_for_words("starting it again", deaths)
@@ -234,8 +217,7 @@ class Live(live_store.Case):
         time.sleep(1.5)  # nothing starts it now
         self.assertFalse(os.path.exists(os.path.join(self.state, "redis.sock")))
         self.assertEqual(self.told().count("starting it again"), 3)
-        self.start()
-        self.wait_for_words("capturing", 3)
+        self.capture_begins(times=3)
         kept = private_redis.Connection(os.path.join(self.state, "redis.sock"))
         self.assertEqual(len(self.compare(kept)), 2)  # of the kill, and of the time before this start
         kept.close()
@@ -244,8 +226,7 @@ class Live(live_store.Case):
     def test_embedded(self):
         """A server of its own: found again after a kill, ended with the probe, its history kept."""
         self.record()
-        self.start()
-        self.wait_for_words("capturing")
+        self.capture_begins()
         time.sleep(1.5)
         path = os.path.join(self.state, "redis.sock")
         own = private_redis.Connection(path)
@@ -253,10 +234,8 @@ class Live(live_store.Case):
         self.assertEqual(own("CONFIG", "GET", "port"), [b"port", b"0"])
         self.assertEqual(own("CONFIG", "GET", "appendonly"), [b"appendonly", b"yes"])
         own.close()
-        self.probe.kill()
-        self.probe.wait()
-        self.start()
-        self.wait_for_words("capturing", 2)
+        self.kill()
+        self.capture_begins(times=2)
         time.sleep(1.0)
         again = private_redis.Connection(path)
         self.assertEqual(again("INFO", "server").decode().split("process_id:")[1].split()[0], server)
@@ -264,8 +243,7 @@ class Live(live_store.Case):
         self.end_of_record()
         self.end()
         self.assertFalse(os.path.exists(path))
-        self.start()
-        self.wait_for_words("capturing", 3)
+        self.capture_begins(times=3)
         kept = private_redis.Connection(path)
         self.compare(kept)
         kept.close()

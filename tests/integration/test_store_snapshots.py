@@ -101,9 +101,7 @@ class Snapshots(live_store.Case):
 
     def live(self, workers):
         with self.server() as redis:
-            live_store.open_folder(redis)
-            self.start("--redis", redis.url, "--workers", str(workers))
-            self.wait_for_words("capturing")
+            self.capture_begins("--redis", redis.url, "--workers", str(workers))
             load = [live_store.Traffic(self.cable, 7001 + i, pause=0.004) for i in range(4)]  # more, and sanitizers do not keep up
             time.sleep(8)
             for traffic in load:

@@ -33,7 +33,6 @@ class WarmStart(live_store.Case):
                 netns.ip("addr", "add", address + "/24", "dev", "eth0")
         self.redis = self.server(aof=True)
         self.redis.__enter__()
-        live_store.open_folder(self.redis)
 
     def tearDown(self):
         super().tearDown()
