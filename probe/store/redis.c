@@ -295,7 +295,7 @@ static void on_down(void *store) {
 
 /* ---- life ---- */
 
-static void on_found(void *store, const struct store_spool_record *r) {
+static void on_found(void *store, const struct store_segment_record *r) {
     struct store_redis *s = store;
     struct store_stream *st = store_stream_of(s, r->kind, r->partition);
     const struct store_chunk *c = r->chunk;

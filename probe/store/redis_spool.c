@@ -1,14 +1,10 @@
 /*
- * The spool's files (redis_spool.h).
- *
- * A segment is a head and records: a record's head, then the entries as they go over the wire.
- * Numbers are in the machine's own order: a spool is read by the machine that wrote it. A record
- * that does not fit its checksum ends its segment: behind a process that was killed in the middle
- * of a write nothing follows.
+ * The spool (redis_spool.h): which segments there are, what in them is needed, and where the
+ * backlog goes on. How a segment looks is redis_segment.h's.
  */
 #include "redis_spool.h"
+#include "redis_segment.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,33 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
     SEGMENT_OCTETS = 8 << 20, /* a segment that has reached it is ended */
-    RECORD_OCTETS_MOST = 16 << 20,
-    FAULT_WAIT_MS = 2000, /* after a write that failed */
-    FORMAT = 1,
+    FAULT_WAIT_MS = 2000,     /* after a write that failed */
     PATH_TEXT = 320
 };
-
-static const char magic[8] = "spwspool";
-#define RECORD_MAGIC UINT32_C(0x73707772)
-
-struct spool_head {
-    char magic[8];
-    uint32_t format, partitions;
-};
-
-struct spool_record_head {
-    uint32_t magic, crc; /* of all that follows, data included */
-    uint16_t kind, partition;
-    uint32_t entries, octets, unused;
-    struct store_id first, last;
-    uint64_t from_ns, to_ns;
-};
-static_assert(sizeof(struct spool_record_head) == 72, "as it lies in the file");
 
 struct spool_segment {
     uint32_t number, holds; /* chunks in memory that count on it */
@@ -63,28 +39,6 @@ struct store_spool {
     uint64_t backlog_from_ns;
     uint64_t fault_ms; /* when a write failed; 0: none has */
 };
-
-uint32_t store_crc32(uint32_t crc, const void *data, size_t n) {
-    static uint32_t table[256];
-    if (table[1] == 0)
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t c = i;
-            for (int bit = 0; bit < 8; bit++)
-                c = c & 1 ? UINT32_C(0xedb88320) ^ c >> 1 : c >> 1; /* IEEE 802.3's */
-            table[i] = c;
-        }
-    const uint8_t *p = data;
-    crc = ~crc;
-    while (n-- > 0)
-        crc = table[(crc ^ *p++) & 255] ^ crc >> 8;
-    return ~crc;
-}
-
-static uint32_t record_crc(const struct spool_record_head *h, const void *data) {
-    size_t skipped = offsetof(struct spool_record_head, crc) + sizeof h->crc;
-    uint32_t crc = store_crc32(0, (const char *)h + skipped, sizeof *h - skipped);
-    return store_crc32(crc, data, h->octets);
-}
 
 static void path_of(const struct store_spool *p, uint32_t number, char out[PATH_TEXT]) {
     snprintf(out, PATH_TEXT, "%s/%010u.seg", p->folder, number);
@@ -119,7 +73,7 @@ static void remove_segment(struct store_spool *p, size_t i) {
     if (i < p->cursor)
         p->cursor--;
     else if (i == p->cursor)
-        p->cursor_at = sizeof(struct spool_head);
+        p->cursor_at = STORE_SEGMENT_HEAD;
 }
 
 /* Whatever nothing in memory and no backlog needs. */
@@ -133,51 +87,27 @@ static void sweep(struct store_spool *p) {
     }
 }
 
-static bool write_all(int fd, const struct iovec *iov, int n, uint64_t at) {
-    size_t octets = 0;
-    for (int i = 0; i < n; i++)
-        octets += iov[i].iov_len;
-    ssize_t written = pwritev(fd, iov, n, (off_t)at);
-    if (written >= 0 && (size_t)written == octets)
-        return true;
-    int fault = written < 0 ? errno : ENOSPC;
-    if (ftruncate(fd, (off_t)at) != 0)
-        fault = errno;
-    errno = fault;
-    return false;
-}
-
 /* A new last segment; false when it cannot be written. */
 static bool add_segment(struct store_spool *p) {
     char path[PATH_TEXT];
-    struct spool_head head = {.format = FORMAT, .partitions = p->partitions};
-    const struct iovec iov = {.iov_base = &head, .iov_len = sizeof head};
-    memcpy(head.magic, magic, sizeof magic);
     struct spool_segment *grown =
         reallocarray(p->segment, p->segments + 1, sizeof *grown); /* tens of octets each 8 MiB */
     if (grown == NULL)
         return false;
     p->segment = grown;
     path_of(p, p->next_number, path);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = store_segment_create(path, p->partitions);
     if (fd < 0)
         return false;
-    if (!write_all(fd, &iov, 1, 0)) {
-        int fault = errno;
-        close(fd);
-        unlink(path);
-        errno = fault;
-        return false;
-    }
     close_fd(&p->write_fd);
     p->write_fd = fd;
     p->segment[p->segments++] =
-        (struct spool_segment){.number = p->next_number++, .octets = sizeof head};
-    p->octets += sizeof head;
+        (struct spool_segment){.number = p->next_number++, .octets = STORE_SEGMENT_HEAD};
+    p->octets += STORE_SEGMENT_HEAD;
     if (p->backlog == 0) { /* the cursor stands at the end of all */
         close_fd(&p->read_fd);
         p->cursor = p->segments - 1;
-        p->cursor_at = sizeof head;
+        p->cursor_at = STORE_SEGMENT_HEAD;
     }
     return true;
 }
@@ -195,27 +125,16 @@ static void fault(struct store_spool *p, struct store_redis *s, int why) {
 /* Write a chunk as the last record: its segment's number, 0 on a fault. */
 static uint32_t append(struct store_spool *p, struct store_stream *st,
                        const struct store_chunk *c) {
-    struct spool_record_head head = {.magic = RECORD_MAGIC,
-                                     .kind = (uint16_t)st->kind,
-                                     .partition = (uint16_t)st->partition,
-                                     .entries = c->entries,
-                                     .octets = c->used,
-                                     .first = c->first,
-                                     .last = c->last,
-                                     .from_ns = c->from_ns,
-                                     .to_ns = c->to_ns};
     struct store_redis *s = st->store;
-    head.crc = record_crc(&head, c->data);
-    const struct iovec iov[] = {{.iov_base = &head, .iov_len = sizeof head},
-                                {.iov_base = c->data, .iov_len = c->used}};
+    uint64_t cost = store_segment_cost(c);
     if (p->fault_ms != 0 && uv_now(s->loop) - p->fault_ms < FAULT_WAIT_MS)
         return 0;
-    if (p->octets + sizeof head + c->used > p->most)
+    if (p->octets + cost > p->most)
         return 0;
     bool ended =
         p->segments == 0 || p->write_fd < 0 || p->segment[p->segments - 1].octets >= SEGMENT_OCTETS;
     if ((ended && !add_segment(p)) ||
-        !write_all(p->write_fd, iov, 2, p->segment[p->segments - 1].octets)) {
+        !store_segment_append(p->write_fd, p->segment[p->segments - 1].octets, st, c)) {
         fault(p, s, errno);
         return 0;
     }
@@ -223,8 +142,8 @@ static uint32_t append(struct store_spool *p, struct store_stream *st,
         base_warn("%s: the spool can be written again", p->folder);
     p->fault_ms = 0;
     struct spool_segment *last = &p->segment[p->segments - 1];
-    last->octets += sizeof head + c->used;
-    p->octets += sizeof head + c->used;
+    last->octets += cost;
+    p->octets += cost;
     return last->number;
 }
 
@@ -283,35 +202,6 @@ bool store_spool_takes(struct store_spool *p, struct store_stream *st, struct st
 
 /* ---- reading ---- */
 
-enum reading { READ_RECORD, READ_END, READ_BROKEN };
-
-/* The record at `at` of an open segment; the chunk is owned by the caller. */
-static enum reading read_record(int fd, uint64_t at, struct spool_record_head *head,
-                                struct store_chunk **chunk) {
-    ssize_t n = pread(fd, head, sizeof *head, (off_t)at);
-    if (n == 0)
-        return READ_END;
-    if (n != sizeof *head || head->magic != RECORD_MAGIC || head->octets > RECORD_OCTETS_MOST ||
-        head->octets == 0 || head->kind >= STORE_KINDS)
-        return READ_BROKEN;
-    struct store_chunk *c = store_chunk_new(head->octets);
-    if (c == NULL)
-        return READ_BROKEN;
-    n = pread(fd, c->data, head->octets, (off_t)(at + sizeof *head));
-    if (n != (ssize_t)head->octets || record_crc(head, c->data) != head->crc) {
-        store_chunk_free(c);
-        return READ_BROKEN;
-    }
-    c->used = head->octets;
-    c->entries = head->entries;
-    c->first = head->first;
-    c->last = head->last;
-    c->from_ns = head->from_ns;
-    c->to_ns = head->to_ns;
-    *chunk = c;
-    return READ_RECORD;
-}
-
 static int open_segment(const struct store_spool *p, size_t i) {
     char path[PATH_TEXT];
     path_of(p, p->segment[i].number, path);
@@ -325,67 +215,59 @@ static void tell_broken(const struct store_spool *p, size_t i, uint64_t at) {
               p->folder, p->segment[i].number, (unsigned long long)at);
 }
 
-/* The next of the backlog; NULL when there is none. */
-static struct store_chunk *next_record(struct store_spool *p, struct spool_record_head *head) {
+/* The next of the backlog; false when there is none. */
+static bool next_record(struct store_spool *p, struct store_segment_record *r) {
     while (p->backlog > 0 && p->cursor < p->segments) {
-        struct store_chunk *c;
         if (p->read_fd < 0)
             p->read_fd = open_segment(p, p->cursor);
-        enum reading got =
-            p->read_fd < 0 ? READ_BROKEN : read_record(p->read_fd, p->cursor_at, head, &c);
-        if (got == READ_RECORD) {
-            p->cursor_at += sizeof *head + head->octets;
-            p->backlog -= head->entries < p->backlog ? head->entries : p->backlog;
+        enum store_segment_read got = p->read_fd < 0
+                                          ? STORE_SEGMENT_BROKEN
+                                          : store_segment_read(p->read_fd, &p->cursor_at, r);
+        if (got == STORE_SEGMENT_RECORD) {
+            struct store_chunk *c = r->chunk;
+            p->backlog -= c->entries < p->backlog ? c->entries : p->backlog;
             c->segment = p->segment[p->cursor].number;
             store_spool_hold(p, c->segment);
-            return c;
+            return true;
         }
-        if (got == READ_BROKEN)
+        if (got == STORE_SEGMENT_BROKEN)
             tell_broken(p, p->cursor, p->cursor_at);
         close_fd(&p->read_fd);
         if (p->cursor + 1 >= p->segments)
             break;
         p->cursor++;
-        p->cursor_at = sizeof(struct spool_head);
+        p->cursor_at = STORE_SEGMENT_HEAD;
     }
     p->backlog = 0;
     sweep(p);
-    return NULL;
+    return false;
 }
 
 bool store_spool_replay(struct store_spool *p, struct store_redis *s) {
-    struct spool_record_head head;
-    struct store_chunk *c = next_record(p, &head);
-    if (c == NULL)
+    struct store_segment_record r;
+    if (!next_record(p, &r))
         return false;
-    size_t i = head.kind < STORE_KINDS_PARTITIONED
-                   ? head.partition * (size_t)STORE_KINDS_PARTITIONED + head.kind
-                   : s->streams - STORE_KINDS + head.kind;
-    s->queued_entries += c->entries;
-    p->backlog_from_ns = c->from_ns;
-    store_chunk_link(&s->stream[i], c);
+    s->queued_entries += r.chunk->entries;
+    p->backlog_from_ns = r.chunk->from_ns;
+    store_chunk_link(store_stream_of(s, r.kind, r.partition), r.chunk);
     sweep(p);
     return true;
 }
 
 void store_spool_each(struct store_spool *p, store_spool_found *found, void *context) {
     for (size_t i = 0; i < p->segments; i++) {
-        uint64_t at = sizeof(struct spool_head);
-        struct spool_record_head head;
-        struct store_chunk *c;
+        uint64_t at = STORE_SEGMENT_HEAD;
+        struct store_segment_record r;
         int fd = open_segment(p, i);
-        enum reading got;
-        while (fd >= 0 && (got = read_record(fd, at, &head, &c)) == READ_RECORD) {
-            struct store_spool_record r = {
-                .kind = head.kind, .partition = head.partition, .chunk = c};
+        enum store_segment_read got = STORE_SEGMENT_END;
+        while (fd >= 0 && (got = store_segment_read(fd, &at, &r)) == STORE_SEGMENT_RECORD) {
             if (p->backlog == 0)
-                p->backlog_from_ns = c->from_ns;
-            p->backlog += c->entries;
+                p->backlog_from_ns = r.chunk->from_ns;
+            p->backlog += r.chunk->entries;
             found(context, &r);
-            store_chunk_free(c);
-            at += sizeof head + head.octets;
+            store_chunk_free(r.chunk);
         }
-        if (fd >= 0 && got == READ_BROKEN)
+        if (got == STORE_SEGMENT_BROKEN)
             tell_broken(p, i, at);
         close_fd(&fd);
     }
@@ -430,35 +312,29 @@ static int compare_segments(const void *x, const void *y) {
 /* One file of the folder, when it is a segment. */
 static int take_file(struct store_spool *p, const char *name, struct base_error *error) {
     char digits[16], path[PATH_TEXT + 16];
-    struct spool_head head;
-    struct stat st;
-    uint64_t number;
+    uint32_t partitions;
+    uint64_t number, octets;
     if (strlen(name) != 14 || strcmp(name + 10, ".seg") != 0)
         return 0;
     snprintf(digits, sizeof digits, "%.10s", name);
     if (!base_uint_parse(digits, UINT32_MAX - 1, &number) || number == 0)
         return 0;
     snprintf(path, sizeof path, "%s/%s", p->folder, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && fstat(fd, &st) == 0 && read(fd, &head, sizeof head) == sizeof head &&
-                memcmp(head.magic, magic, sizeof magic) == 0 && head.format == FORMAT;
-    if (fd >= 0)
-        close(fd);
-    if (!good)
+    if (!store_segment_check(path, &partitions, &octets))
         return base_error_set(error, path,
                               "not a segment of a spool that this version can read; move it away");
-    if (head.partitions != p->partitions)
+    if (partitions != p->partitions)
         return base_error_set(error, path,
                               "written with store.partitions=%u, not %u; start once with that "
                               "number, until the spool is empty",
-                              head.partitions, p->partitions);
+                              partitions, p->partitions);
     struct spool_segment *grown = reallocarray(p->segment, p->segments + 1, sizeof *grown);
     if (grown == NULL)
         return base_error_set(error, path, "out of memory");
     p->segment = grown;
     p->segment[p->segments++] =
-        (struct spool_segment){.number = (uint32_t)number, .octets = (uint64_t)st.st_size};
-    p->octets += (uint64_t)st.st_size;
+        (struct spool_segment){.number = (uint32_t)number, .octets = octets};
+    p->octets += octets;
     if (number >= p->next_number)
         p->next_number = (uint32_t)number + 1;
     return 0;
@@ -481,7 +357,7 @@ static int scan(struct store_spool *p, struct base_error *error) {
 /* Rights and room are tried at the start, when a person may still read the error. */
 static int try_writing(struct store_spool *p, struct base_error *error) {
     if (add_segment(p) && ftruncate(p->write_fd, 64 << 10) == 0 &&
-        ftruncate(p->write_fd, sizeof(struct spool_head)) == 0)
+        ftruncate(p->write_fd, STORE_SEGMENT_HEAD) == 0)
         return 0;
     return base_error_set(error, p->folder, "the spool cannot be written: %s", strerror(errno));
 }
@@ -498,7 +374,7 @@ struct store_spool *store_spool_new(const char *folder, unsigned partitions, uin
                               .next_number = 1,
                               .write_fd = -1,
                               .read_fd = -1,
-                              .cursor_at = sizeof(struct spool_head)};
+                              .cursor_at = STORE_SEGMENT_HEAD};
     snprintf(p->folder, sizeof p->folder, "%s", folder);
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
         base_error_set(error, folder, "the spool's folder cannot be made: %s", strerror(errno));
@@ -510,7 +386,7 @@ struct store_spool *store_spool_new(const char *folder, unsigned partitions, uin
         return NULL;
     }
     p->cursor = 0;
-    p->cursor_at = sizeof(struct spool_head);
+    p->cursor_at = STORE_SEGMENT_HEAD;
     return p;
 }
 

@@ -10,18 +10,12 @@
 #ifndef SPANWATCH_STORE_REDIS_SPOOL_H
 #define SPANWATCH_STORE_REDIS_SPOOL_H
 
-#include "redis_writer.h"
+#include "redis_segment.h"
 
-/* A record of the spool, as the start of a process finds it. */
-struct store_spool_record {
-    enum store_kind kind;
-    unsigned partition;
-    struct store_chunk *chunk; /* owned by who is told */
-};
-typedef void store_spool_found(void *context, const struct store_spool_record *r);
+/* A record, as the start of a process finds it: its chunk lasts as long as the call. */
+typedef void store_spool_found(void *context, const struct store_segment_record *r);
 
-/* The folder is made; what another process left in it becomes the backlog, each chunk shown to
- * `found` once (which frees nothing: chunk is NULL then but for its IDs). -1 with `error`: no
+/* The folder is made; what another process left in it becomes the backlog. NULL with `error`: no
  * room, no rights, another number of partitions. */
 struct store_spool *store_spool_new(const char *folder, unsigned partitions, uint64_t most_octets,
                                     struct base_error *error);
@@ -46,7 +40,5 @@ bool store_spool_has_room(const struct store_spool *p, uint32_t sixteenths);
 uint64_t store_spool_octets(const struct store_spool *p);
 uint64_t store_spool_backlog(const struct store_spool *p); /* entries that only the disk has */
 uint64_t store_spool_backlog_from_ns(const struct store_spool *p);
-
-uint32_t store_crc32(uint32_t crc, const void *data, size_t n);
 
 #endif

@@ -169,7 +169,7 @@ static void end(struct spooled *p) {
     uv_loop_close(&p->loop);
 }
 
-static void count_found(void *context, const struct store_spool_record *r) {
+static void count_found(void *context, const struct store_segment_record *r) {
     unsigned *n = context;
     assert_true(r->kind == STORE_KIND_TRANSITIONS && r->partition < 2);
     *n += r->chunk->entries;
