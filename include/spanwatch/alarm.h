@@ -102,6 +102,15 @@ int alarm_rules_set(struct alarm_rules *r, const struct alarm_rule_for *whom, en
 int alarm_rules_allow(struct alarm_rules *r, enum alarm_allow list, const struct base_addr *net,
                       unsigned prefix_length);
 
+/* Every rule that was set, and every address that is allowed, for a person: `whom` is empty for
+ * all. */
+typedef void alarm_rule_visit(void *context, const struct alarm_rule_for *whom,
+                              enum alarm_kind kind, const double number[ALARM_NUMBERS]);
+typedef void alarm_allow_visit(void *context, enum alarm_allow list, const struct base_addr *net,
+                               unsigned prefix_length);
+void alarm_rules_each(const struct alarm_rules *r, alarm_rule_visit *visit, void *context);
+void alarm_rules_each_allowed(const struct alarm_rules *r, alarm_allow_visit *visit, void *context);
+
 /* ---- messages ---- */
 
 enum alarm_severity { ALARM_INFO, ALARM_WARNING, ALARM_IS_CRITICAL };

@@ -90,6 +90,7 @@ struct rule_set {
 };
 
 struct allowed {
+    enum alarm_allow list; /* for a person: all three keep from raising anything alike */
     struct base_addr net;
     unsigned prefix_length;
 };
@@ -217,12 +218,29 @@ int alarm_rules_set(struct alarm_rules *r, const struct alarm_rule_for *whom, en
 int alarm_rules_allow(struct alarm_rules *r, enum alarm_allow list, const struct base_addr *net,
                       unsigned prefix_length) {
     struct allowed *grown = reallocarray(r->allow, r->allows + 1, sizeof *grown);
-    (void)list; /* all three keep their addresses from raising anything */
     if (grown == NULL)
         return -1;
     r->allow = grown;
-    r->allow[r->allows++] = (struct allowed){*net, prefix_length};
+    r->allow[r->allows++] = (struct allowed){list, *net, prefix_length};
     return 0;
+}
+
+void alarm_rules_each(const struct alarm_rules *r, alarm_rule_visit *visit, void *context) {
+    for (size_t i = 0; i < r->sets; i++) {
+        const struct rule_set *s = &r->set[i];
+        const struct alarm_rule_for whom = {.service = s->service,
+                                            .clients = s->clients.family != 0 ? &s->clients : NULL,
+                                            .prefix_length = s->prefix_length};
+        for (int kind = 0; kind < ALARM_KINDS; kind++)
+            if (s->given[kind])
+                visit(context, &whom, (enum alarm_kind)kind, s->rule[kind].number);
+    }
+}
+
+void alarm_rules_each_allowed(const struct alarm_rules *r, alarm_allow_visit *visit,
+                              void *context) {
+    for (size_t i = 0; i < r->allows; i++)
+        visit(context, r->allow[i].list, &r->allow[i].net, r->allow[i].prefix_length);
 }
 
 const struct alarm_rule *rules_find(const struct alarm_rules *r, enum alarm_kind kind,

@@ -20,6 +20,10 @@ static const char *const lists[ALARM_ALLOWS] = {"scanners", "health_checkers", "
 static const char *const parts[] = {"alarms", "services", "clients", "allow"};
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
+const char *cli_allow_name(enum alarm_allow list) {
+    return lists[list];
+}
+
 struct rules_file {
     const struct config_document *document;
     struct alarm_rules *rules;

@@ -8,6 +8,7 @@
 
 #include "cli.h"
 
+#include "spanwatch/alarm.h"
 #include "spanwatch/redis.h"
 #include "spanwatch/store_redis.h"
 
@@ -72,5 +73,11 @@ void cli_alarms_fini(struct cli_alarms *a);
 
 /* alarm_rules.c: the rules of --alarms and --allow (NULL: none). NULL with `error`. */
 struct alarm_rules *cli_load_rules(const char *alarms, const char *allow, struct base_error *error);
+
+/* check_alarms.c: what the rules say, for `check`. */
+void cli_print_rules(const struct cli_options *o, const struct alarm_rules *rules, FILE *out);
+
+/* The name of an allow list, as the file has it. */
+const char *cli_allow_name(enum alarm_allow list);
 
 #endif

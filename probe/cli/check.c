@@ -13,13 +13,18 @@ struct listing {
     size_t entries;
 };
 
+void cli_print_network(const struct base_addr *a, unsigned prefix_length, FILE *out) {
+    char address[BASE_ADDR_TEXT];
+    base_addr_format(a, address);
+    fputs(address, out);
+    if (prefix_length < (a->family == 4 ? 32u : 128u))
+        fprintf(out, "/%u", prefix_length);
+}
+
 static void print_entry(void *context, const struct service_entry *e) {
     struct listing *l = context;
-    char address[BASE_ADDR_TEXT];
-    base_addr_format(&e->address, address);
-    fprintf(l->out, "  %s", address);
-    if (e->prefix_length < (e->address.family == 4 ? 32u : 128u))
-        fprintf(l->out, "/%u", e->prefix_length);
+    fputs("  ", l->out);
+    cli_print_network(&e->address, e->prefix_length, l->out);
     fprintf(l->out, e->low == e->high ? " port %u" : " ports %u", e->low);
     if (e->low != e->high)
         fprintf(l->out, " to %u", e->high);
@@ -40,12 +45,6 @@ static void print_services(const struct cli_options *o, const struct service_tab
     fprintf(out,
             "  %zu entries; then the system's services database (%u TCP ports); then tcp/PORT\n",
             l.entries, known);
-}
-
-/* The rules were loaded without fault; what they say stands in them. */
-static void print_rules(const char *what, const char *path, FILE *out) {
-    if (path != NULL)
-        fprintf(out, "%s: %s, in order\n", what, path);
 }
 
 int cli_check(const struct cli_options *o) {
@@ -71,8 +70,7 @@ int cli_check(const struct cli_options *o) {
         cli_config_print(&config, stdout);
         print_services(o, services, stdout);
         cli_print_cmdb(o, services, cmdb, stdout);
-        print_rules("alarms", o->alarms, stdout);
-        print_rules("allow", o->allow, stdout);
+        cli_print_rules(o, rules, stdout);
     } else {
         base_error_print(&error);
     }

@@ -124,6 +124,8 @@ struct cmdb *cli_load_cmdb_files(const char *const *files, size_t n, struct base
  * wait a few seconds. -1 with `error`; *cmdb is then as it was. */
 int cli_cmdb_share(const struct cli_options *o, const struct cli_config *config,
                    const struct redis_url *url, struct cmdb **cmdb, struct base_error *error);
+/* "10.0.0.0/8"; an address alone without its length. */
+void cli_print_network(const struct base_addr *a, unsigned prefix_length, FILE *out);
 /* The same in words, for `check`: attributes, clients, and names that only one of both files has.
  */
 void cli_print_cmdb(const struct cli_options *o, const struct service_table *services,

@@ -40,7 +40,9 @@ static const struct verb verbs[] = {
      CLI_PROBE, cli_probe, NULL},
     {"check", "validate configuration files and say what they mean", "spanwatch check [OPTION...]",
      "Validates the files named and prints what was understood: timers, other keys, and the "
-     "services table in the order in which it is asked. Exit status 2 when one is wrong.",
+     "services table in the order in which it is asked, attributes and names, rules of alarms. "
+     "Exit "
+     "status 2 when one is wrong.",
      CLI_CHECK, cli_check, print_keys},
     {"cmdb", "put CMDB attributes into the store", "spanwatch cmdb load [OPTION...] FILE...",
      "Reads the files (JSON, or CSV when the name ends in .csv), and makes the store's attributes "

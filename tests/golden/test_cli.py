@@ -410,7 +410,16 @@ class Cli(unittest.TestCase):
             ',\n{"server":"10.0.0.7/32","port":443,"name":"again"}]}')
         self.bad(2, ["check", "--services", full], "full.json:200002: services[200000]: the same server", "services[7] in line 9")
 
-    def test_files_of_later_versions(self):
+    def test_what_rules_mean(self):
+        rules = self.file("rules.json", """{"alarms":{"churn":{"enabled":false}},"services":{"api":{"backlog_full":{"raise":64}}},
+            "clients":{"10.7.0.0/16":{"idle_long":{"age":9}}},"allow":{"scanners":["10.9.9.9","10.0.0.0/8"]}}""")
+        said = self.good("check", "--alarms", rules)
+        self.assertIn("  churn for all: off\n", said)
+        self.assertIn("  backlog_full for service api: raise 64, clear 1, samples 20, windows 2, clear_windows 6\n", said)
+        self.assertIn("  idle_long for clients 10.7.0.0/16: raise 1, windows 1, clear_windows 1, age 9\n", said)
+        self.assertIn("  10.9.9.9 among the scanners raises nothing\n  10.0.0.0/8 among the scanners raises nothing\n", said)
+
+    def test_files_of_alarms(self):
         for option in "alarms", "allow":
             good = self.file("good.json", '{"%s": {}}' % option)
             self.assertEqual(self.lines("--" + option, good, self.capture), self.lines(self.capture))
