@@ -61,15 +61,23 @@ uint32_t usual_begin(struct flow_tracker *t, const struct flow_key *k, const str
     return index;
 }
 
+/* When an end entered its state. */
+static uint64_t since_ns(const struct flow *f, const struct lean *l, unsigned side) {
+    return l->end[side].state == TCP_ESTABLISHED ? f->first_ns + l->since_ns[side]
+                                                 : flow_last_ns(f) - l->since_ns[side];
+}
+
 /* Will the form hold the times, whatever moves? Those of an end that is not open count back from
- * the last segment, those of an open one from the first. */
+ * the last segment, those of an open one from the first; and an end that opens sent its SYN-ACK
+ * when that opened the other (tried_ns in tcp/step.c). */
 static bool fits(const struct flow *f, const struct lean *l, uint64_t now_ns) {
     uint64_t gone_ns = now_ns - flow_last_ns(f), age_ns = now_ns - f->first_ns;
     for (unsigned side = 0; side < 2; side++) {
         unsigned state = l->end[side].state;
         bool opening = state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED;
         if ((opening && age_ns > UINT32_MAX) ||
-            (state != TCP_ESTABLISHED && l->since_ns[side] + gone_ns > UINT32_MAX))
+            (state != TCP_ESTABLISHED && l->since_ns[side] + gone_ns > UINT32_MAX) ||
+            (state == TCP_SYN_RECEIVED && since_ns(f, l, side) != since_ns(f, l, !side)))
             return false;
     }
     return true;
