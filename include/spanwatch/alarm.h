@@ -193,12 +193,16 @@ typedef void alarm_vlan_text(void *context, uint32_t scope, char out[ALARM_VLAN_
 /* The name of an interface, by its number (event.h); NULL where it has none. */
 typedef const char *alarm_interface_name(void *context, unsigned iface);
 
+/* Does the CMDB name this very client (and not only its network)? */
+typedef bool alarm_client_named(void *context, const struct base_addr *client);
+
 struct alarm_config {
     const struct alarm_rules *rules; /* borrowed */
     alarm_service_name *service;     /* NULL: none is configured */
     alarm_vlan_text *vlan;           /* NULL: none is told apart */
     alarm_interface_name *interface; /* likewise */
-    void *service_context;           /* of these three */
+    alarm_client_named *named;       /* NULL: nobody is */
+    void *service_context;           /* of these four */
     alarm_sink *sink;
     void *context;
     unsigned sources;     /* trackers whose pictures make one window; 0 means 1 */

@@ -3,9 +3,10 @@
  * in the picture, against the baseline of that number. Raised below `raise` % of the median less
  * `factor` MAD, where the median is at least `samples`; quiet above `clear` % of it.
  *
- * client_silent: a client that is there in nearly every hour is not. Present: a connection open in
- * the picture, or opened in the window. Habitual: seen for a day or longer, and present in `ratio`
- * % of those hours (of the last week). Raised when it is absent for longer than `raise` seconds and
+ * client_silent: a client that is there in nearly every hour is not, or one that the CMDB names.
+ * Present: a connection open in the picture, or opened in the window. Habitual: seen for a day or
+ * longer, and present in `ratio` % of those hours (of the last week). A named one is known by its
+ * second hour. Raised when it is absent for longer than `raise` seconds and
  * `factor` times its longest absence of the last seven days on which it was seen; cleared when it
  * is seen. Time in which the tap was silent or missed too much does not count.
  *
@@ -152,11 +153,19 @@ static uint32_t ask_again_s(const struct pair_watch *w, double absent_s, double 
     return absent_s > raise_s ? 0 : due_s < NEVER_S ? (uint32_t)due_s : NEVER_S;
 }
 
+static bool is_followed(const struct alarm_engine *a, const struct pair *p, double ratio) {
+    const struct alarm_config *c = &a->config;
+    double hours = c->history_hours > 0 ? c->history_hours : DAY_HOURS;
+    if (c->named != NULL && p->last_hour > p->first_hour &&
+        c->named(c->service_context, &p->client))
+        return true;
+    return p->last_hour - p->first_hour + 1 >= (uint32_t)hours && presence(p) >= ratio;
+}
+
 static void judge_silent(struct alarm_engine *a, uint32_t i, bool here, double absent_s) {
     struct judgement j;
     struct pair *p = &a->pair[i];
     struct pair_watch *w = &a->watch[i];
-    double hours = a->config.history_hours > 0 ? a->config.history_hours : DAY_HOURS;
     w->due_s = NEVER_S;
     if (!p->proven || rules_allows(a->rules, &p->client) ||
         !judgement_begin(a, &j, ALARM_CLIENT_SILENT, p->service, &p->client))
@@ -170,16 +179,15 @@ static void judge_silent(struct alarm_engine *a, uint32_t i, bool here, double a
     j.since_ns = p->last_ns;
     j.reason = ALARM_RETURNED;
     j.thin = engine_doubts(a) && !here;
-    bool habitual = p->last_hour - p->first_hour + 1 >= (uint32_t)hours &&
-                    presence(p) >= rule_of(&j, ALARM_RATIO);
+    bool followed = is_followed(a, p, rule_of(&j, ALARM_RATIO));
     bool gone_for_good = absent_s > FORGET_DAYS * DAY_HOURS * 3600.0;
-    bool absent = !here && habitual && absent_s > j.raise && is_missed(a, p, absent_s, gap_s);
+    bool absent = !here && followed && absent_s > j.raise && is_missed(a, p, absent_s, gap_s);
     j.level = absent ? LEVEL_WARNING : LEVEL_BETWEEN;
     j.over = here || gone_for_good;
     j.detail.age_s = absent_s;
     alarm_judge(a, &j);
     w->silent = alarm_is_active(a, ALARM_CLIENT_SILENT, p->service, &p->client);
-    if (habitual || w->silent)
+    if (followed || w->silent)
         w->due_s = w->silent ? 0 : ask_again_s(w, absent_s, j.raise);
 }
 

@@ -194,6 +194,8 @@ const char *service_word(const struct alarm_engine *a, int64_t service) {
 
 void alarm_services_changed(struct alarm_engine *a) {
     alarm_catch_up(a);
+    for (uint32_t i = 0; i < a->pairs; i++) /* a client may have a name now */
+        a->watch[i].due_s = 0;
     for (uint32_t e = 0; e < a->endpoints; e++)
         if (a->endpoint[e].used)
             endpoint_drop(a, e);

@@ -9,6 +9,7 @@
 
 #include "spanwatch/alarm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,13 @@ static const char *interface_of(void *alarms, unsigned iface) {
     return iface < o->interface_count ? o->interfaces[iface] : NULL;
 }
 
+static bool is_named(void *alarms, const struct base_addr *client) {
+    const struct cmdb *c = ((const struct cli_alarms *)alarms)->context->cmdb;
+    struct cmdb_client found;
+    return c != NULL && cmdb_client(c, client, &found) &&
+           found.prefix_length == (client->family == 6 ? 128 : 32);
+}
+
 int cli_alarms_start(struct cli_alarms *a, const struct record_context *context, unsigned sources,
                      const struct cli_config *config, alarm_sink *sink, void *sink_context,
                      struct base_error *error) {
@@ -51,6 +59,7 @@ int cli_alarms_start(struct cli_alarms *a, const struct record_context *context,
                                   .service = name_of,
                                   .vlan = vlan_of,
                                   .interface = interface_of,
+                                  .named = is_named,
                                   .service_context = a,
                                   .sink = sink,
                                   .context = sink_context,

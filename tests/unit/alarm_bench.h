@@ -23,6 +23,7 @@ struct bench {
     uint64_t now_s; /* end of the window that goes on */
     struct event_picture sum;
     uint64_t max_flows;
+    alarm_client_named *named;
     double history_hours;
     struct alarm told[MOST];
     size_t n;
@@ -42,6 +43,7 @@ static const char *name_of(void *context, const struct event_flow *f) {
 static inline void begin(struct bench *b) {
     struct alarm_config config = {.rules = b->rules,
                                   .service = name_of,
+                                  .named = b->named,
                                   .sink = keep,
                                   .context = b,
                                   .max_flows = b->max_flows,

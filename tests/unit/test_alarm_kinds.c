@@ -192,6 +192,42 @@ static void test_a_syn_ack_is_an_answer(void **state) {
     assert_null(last_of(b, ALARM_SERVICE_UNREACHABLE));
 }
 
+/* ---- client_silent: who has a name of his own needs no day of habits ---- */
+
+static bool is_the_first(void *context, const struct base_addr *client) {
+    (void)context;
+    return client->octet[0] == 1;
+}
+
+static void come_and_go(struct bench *b, unsigned n, bool there) {
+    for (unsigned i = 0; i < n; i++) {
+        for (uint32_t client = 1; client <= 2 && there; client++)
+            serve(b, client, 1);
+        window(b);
+    }
+}
+
+static void test_a_named_client_is_missed(void **state) {
+    enum { HOUR = 3600 / WINDOW_S, TEN_MINUTES = 600 / WINDOW_S };
+    struct bench *b = *state;
+    b->named = is_the_first;
+    begin(b);
+    come_and_go(b, 3, true); /* too short a time to be known */
+    come_and_go(b, 2 * TEN_MINUTES, false);
+    assert_null(last_of(b, ALARM_CLIENT_SILENT));
+    come_and_go(b, HOUR, true);
+    come_and_go(b, TEN_MINUTES * 6, false); /* thrice its longest absence, which was above */
+    assert_null(last_of(b, ALARM_CLIENT_SILENT));
+    come_and_go(b, 6, false);
+    const struct alarm *a = last_of(b, ALARM_CLIENT_SILENT);
+    assert_non_null(a);
+    assert_int_equal(a->status, ALARM_RAISED);
+    assert_int_equal(a->client.octet[0], 1);
+    assert_int_equal(b->n, 1); /* the other one has no name */
+    come_and_go(b, 1, true);
+    assert_int_equal(last_of(b, ALARM_CLIENT_SILENT)->status, ALARM_CLEARED);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
@@ -204,6 +240,7 @@ int main(void) {
         TEST(test_an_eviction_alone_is_critical),
         TEST(test_attempts_that_were_given_up_count),
         TEST(test_a_syn_ack_is_an_answer),
+        TEST(test_a_named_client_is_missed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
