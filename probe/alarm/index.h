@@ -1,0 +1,34 @@
+/*
+ * index: from a hash to entries of a dense array. Owner: whoever owns the array.
+ */
+#ifndef SPANWATCH_ALARM_INDEX_H
+#define SPANWATCH_ALARM_INDEX_H
+
+#include "spanwatch/base.h"
+
+enum { NONE = -1 /* no entry, service, tap */ };
+
+struct alarm_index {
+    struct index_slot {
+        uint32_t tag, entry; /* entry + 1; 0 is empty */
+    } * slot;
+    uint32_t mask, used;
+};
+int index_init(struct alarm_index *x);
+void index_fini(struct alarm_index *x);
+int index_insert(struct alarm_index *x, uint32_t tag, uint32_t entry); /* -1: memory is short */
+void index_remove(struct alarm_index *x, uint32_t tag, uint32_t entry);
+/* The entries of a tag, one a call: `at` begins as the tag. NONE at the end. */
+static inline int64_t index_next(const struct alarm_index *x, uint32_t tag, uint32_t *at) {
+    for (;;) {
+        const struct index_slot *s = &x->slot[*at & x->mask];
+        if (s->entry == 0)
+            return NONE;
+        ++*at;
+        if (s->tag == tag)
+            return s->entry - 1;
+    }
+}
+uint32_t index_hash(const void *data, size_t n, uint32_t more);
+
+#endif
