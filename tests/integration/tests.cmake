@@ -16,6 +16,9 @@ if(Python3_FOUND)
   add_test(NAME integration_test_store_writer COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_store_writer.py
                                               $<TARGET_FILE:spanwatch> $<TARGET_FILE:spanwatch-store-driver>)
   set_tests_properties(integration_test_store_writer PROPERTIES LABELS integration SKIP_RETURN_CODE 77 TIMEOUT 300)
+  add_test(NAME integration_test_read_workers COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_read_workers.py
+                                              $<TARGET_FILE:spanwatch> $<TARGET_FILE:spanwatch-bench-generate>)
+  set_tests_properties(integration_test_read_workers PROPERTIES LABELS integration SKIP_RETURN_CODE 77 TIMEOUT 400)
 endif()
 
 # No server: generated days, read through a pipe.
