@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_TEXT = 2048, FIRST_SLOTS = 1024 };
+enum { KEY_TEXT = 2048, FIRST_SLOTS = 1024, SERVICES_MOST = 512, CELL_TEXT = 40 << 10 };
 
 static const uint64_t hash_key[2] = {UINT64_C(0x67726f7570), UINT64_C(0x636f756e74)};
 
@@ -241,29 +241,35 @@ static int compare_names(const void *x, const void *y) {
     return strcmp(*a, *b);
 }
 
-/* ["https","ssh"] */
+/* ["https","ssh"]; how many of them there was no room for. */
 static size_t put_services(const struct query_run *r, const struct query_group *g, char *out,
                            size_t size) {
-    const char *name[64];
-    size_t names = 0, n = 0;
-    for (size_t i = 0; i < g->states && names < 64; i++) {
+    const char *name[SERVICES_MOST];
+    size_t names = 0, left_out = 0, n = 0;
+    for (size_t i = 0; i < g->states; i++) {
         const char *text = r->service[g->state[i].service].name;
         size_t k = 0;
         while (k < names && strcmp(name[k], text) != 0)
             k++;
-        if (k == names)
+        if (k == SERVICES_MOST)
+            left_out++; /* once a state */
+        else if (k == names)
             name[names++] = text;
     }
     qsort(name, names, sizeof *name, compare_names);
     out[n++] = '[';
-    for (size_t i = 0; i < names && n + 512 < size; i++) {
+    for (size_t i = 0; i < names; i++) {
+        if (n + 6 * SERVICE_NAME_MAX >= size) {
+            left_out += names - i;
+            break;
+        }
         if (i > 0)
             out[n++] = ',';
         n += record_json_string(name[i], out + n, size - n - 2);
     }
     out[n++] = ']';
     out[n] = '\0';
-    return n;
+    return left_out;
 }
 
 /* {"ESTABLISHED/ESTABLISHED":3} */
@@ -286,7 +292,7 @@ static void put_states(const struct query_group *g, char *out, size_t size) {
 
 static void give_clients(struct counting *c) {
     struct query_run *r = c->run;
-    char text[16 << 10], address[BASE_ADDR_TEXT];
+    char text[CELL_TEXT], address[BASE_ADDR_TEXT];
     sort(&c->groups, compare_keys);
     for (size_t i = 0; i < c->groups.count; i++) {
         const struct query_group *g = c->groups.slot[i];
@@ -298,7 +304,8 @@ static void give_clients(struct counting *c) {
         query_cells_clear(&c->cells);
         query_cell_text(&c->cells, address);
         query_cell_text(&c->cells, query_names_client(r->names, &place));
-        put_services(r, g, text, sizeof text);
+        if (put_services(r, g, text, sizeof text) > 0)
+            query_warn(r, "client %s has more services than a row has room for", address);
         query_cell_text(&c->cells, text);
         put_states(g, text, sizeof text);
         query_cell_text(&c->cells, text);

@@ -40,6 +40,8 @@ int query_begin(struct query_run *r, const struct query_column *column, size_t c
             h.from_ns = from_ns;
         result = query_gaps_read(r, v, from_ns, at_ns, &gaps, error);
     }
+    if (r->views == 0) /* the store has no probe: now is the wall clock's */
+        h.at_ns = query_wall_ns();
     if (result == 0) {
         h.has_range = !moment;
         h.to_ns = h.at_ns;
