@@ -270,7 +270,7 @@ static void describe(struct alarm_engine *a, struct entry *e, const struct judge
     m->severity = e->severity;
     m->since_ns = e->began_ns;
     put_scope(a, e, m);
-    m->id = e->restored ? m->id : make_id(e, m);
+    m->id = m->id != 0 ? m->id : make_id(e, m); /* once for all: also over a restart */
     m->value = j->value;
     m->threshold = j->raise;
     m->clear_level = j->clear;
