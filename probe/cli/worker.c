@@ -16,6 +16,7 @@ enum {
     BEHIND_MS = 1000, /* of the wall clock while no packets come: they may still be on their way */
     FINISH_MS = 2000, /* for open connections at the end */
     REST_MS = 1000,   /* for packets that came before the end: many rings at full speed */
+    COUNT_MS = 500,   /* to count those for which that is too short */
     SLACK_MS = 50,
     ROOM_WAIT_US = 500
 };
@@ -164,7 +165,7 @@ static void publish(struct cli_worker *w) {
     if (flow_now(w->pipe.tracker) > w->now_ns)
         w->now_ns = flow_now(w->pipe.tracker);
     s.ts_ns = w->now_ns;
-    s.kernel_drops = w->kernel_drops + w->hand_lost;
+    s.kernel_drops = w->kernel_drops + w->hand_lost + w->unread;
     s.interface_drops = w->interface_drops;
     s.store_lost = w->shed_total;
     memcpy(word, &s, sizeof word);
@@ -275,6 +276,17 @@ static int patience_ms(const struct cli_worker *w, bool picturing) {
     return w->holds ? HELD_MS : OTHERS_MS;
 }
 
+/* What there is no time for any more is counted at least: as what did not fit into a ring. */
+static void count_rest(struct cli_worker *w, uint64_t stop_ns) {
+    uint64_t until = clock_ns(CLOCK_MONOTONIC) + COUNT_MS * BASE_NS_PER_MS;
+    struct packet batch[CAPTURE_BATCH];
+    for (size_t n; (n = capture_live_read(w->capture, batch, 0)) > 0 && batch[0].ts_ns < stop_ns;) {
+        w->unread += n;
+        if (clock_ns(CLOCK_MONOTONIC) >= until)
+            return;
+    }
+}
+
 /* What had arrived before the end is in the kernel's rings. A block comes when its timer has run
  * out, and waits for those of silent interfaces: only a read after that finds nothing for good. */
 static void take_rest(struct cli_worker *w) {
@@ -286,6 +298,8 @@ static void take_rest(struct cli_worker *w) {
         more = take_batch(w, SLACK_MS) ? flow_now(w->pipe.tracker) < stop_ns : clock < settled;
         wake(w);
     }
+    if (more)
+        count_rest(w, stop_ns);
     if (w->now_ns == 0)
         advance(w); /* neither a packet nor a quiet moment so far: the counters need a time */
     w->end_ns = clock + FINISH_MS * BASE_NS_PER_MS;

@@ -69,6 +69,7 @@ struct cli_worker {
     bool shedding, told;     /* told: notes were put since the last wake */
     uint64_t newest_ns;      /* of the last event */
     bool holds;              /* segments, until the other workers have come as far */
+    uint64_t unread;         /* packets that were still in the kernel's rings at the end */
     uint64_t hand_lost;      /* segments that found no room on their way to another worker */
     uint64_t shed_total, kernel_drops, interface_drops;
     uint64_t looked_ns; /* wall clock: when packets were last asked for */
