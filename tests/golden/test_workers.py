@@ -118,7 +118,7 @@ class Workers(unittest.TestCase):
                         status, out, _ = self.same(options, [path])
                         self.assertEqual((status, bool(out)), (0, label != "none"))
             with self.subTest("merged"):
-                self.same(FORMATS["jsonl"], files)
+                self.same(["--format", "jsonl"], files)
 
     def test_pipe(self):
         """A pipe that brings pieces; at each pause what came so far goes on, and the end is the same."""
