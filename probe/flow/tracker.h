@@ -459,6 +459,7 @@ void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpo
                   const struct segment *s);
 /* Both ends are over, or one is not any more. */
 void signal_over(struct flow_tracker *t, struct body *b, uint64_t ts_ns);
+void signal_over_lean(struct flow_tracker *t, struct flow *f, struct lean *l, uint64_t ts_ns);
 void signal_fresh(const struct body *b, struct event_fresh *fresh);
 void signal_fresh_told(struct body *b);
 bool signal_is_told(const struct pool *p, const struct flow *f); /* no packet since that */

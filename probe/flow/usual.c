@@ -139,8 +139,12 @@ static struct lean *lean_for(struct flow_tracker *t, const struct flow *f, const
     return l;
 }
 
-static void tell(struct flow_tracker *t, struct flow *f, const struct lean *l,
-                 const struct segment *s, unsigned from, const struct tcp_verdict *v) {
+static bool is_over(uint8_t state) {
+    return state == TCP_CLOSED || state == TCP_TIME_WAIT;
+}
+
+static void tell(struct flow_tracker *t, struct flow *f, struct lean *l, const struct segment *s,
+                 unsigned from, const struct tcp_verdict *v) {
     const struct emit_handshake h = {.server_ns = l->handshake_ns[0],
                                      .client_ns = l->handshake_ns[1]};
     if (s->payload > 0)
@@ -148,6 +152,10 @@ static void tell(struct flow_tracker *t, struct flow *f, const struct lean *l,
     flow_note_quality(t, s->payload > 0, false);
     for (unsigned i = 0; i < v->steps; i++)
         emit_transition(t, f, s->ts_ns, from, &v->step[i], &h);
+    if (v->steps > 0 && is_over(l->end[0].state) && is_over(l->end[1].state)) {
+        signal_over_lean(t, f, l, s->ts_ns);
+        f->flags |= FLOW_OVER;
+    }
 }
 
 bool usual_step(struct flow_tracker *t, uint32_t index, const struct segment *s, unsigned from) {
