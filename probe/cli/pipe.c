@@ -125,6 +125,19 @@ void cli_pipe_stats(const struct cli_pipe *p, struct record_stats *s) {
     s->connections = c->connections;
 }
 
+void cli_pipe_tell_bounds(const struct cli_pipe *p) {
+    uint64_t lost = p->decoder != NULL ? decode_datagrams_lost(p->decoder) : 0;
+    uint64_t crowded = p->decoder != NULL ? decode_scopes_full(p->decoder) : 0;
+    if (lost > 0)
+        base_warn("%llu datagrams in fragments were given up: others of their fragments did not "
+                  "come, or not in time",
+                  (unsigned long long)lost);
+    if (crowded > 0)
+        base_warn("%llu packets stood in VLANs and tunnels beyond the first %d combinations, and "
+                  "were taken for one: capture.vlan or capture.tunnel \"strip\" needs fewer",
+                  (unsigned long long)crowded, DECODE_MAX_SCOPES - 1);
+}
+
 void cli_pipe_fini(struct cli_pipe *p) {
     if (p->tracker != NULL)
         flow_free(p->tracker);

@@ -46,6 +46,9 @@ void cli_pipe_take(struct cli_pipe *p, const struct packet *batch, size_t n);
 /* The counters: the pipe's own and the tracker's. */
 void cli_pipe_stats(const struct cli_pipe *p, struct record_stats *s);
 
+/* After the last packet: what found no room among fragments or scopes, in words, if anything. */
+void cli_pipe_tell_bounds(const struct cli_pipe *p);
+
 void cli_pipe_fini(struct cli_pipe *p);
 
 #endif

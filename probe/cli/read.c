@@ -200,6 +200,7 @@ static int run_job(struct read_job *job, struct base_error *error) {
 /* After the output: what was wrong with the captures. True when something was. */
 static bool tell_faults(const struct read_pipe *p) {
     struct base_error first;
+    cli_pipe_tell_bounds(&p->path);
     size_t faults = capture_faults(p->capture, &first);
     if (faults > 0)
         base_error_print(&first);

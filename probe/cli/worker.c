@@ -376,6 +376,7 @@ void cli_worker_fini(struct cli_worker *w) {
     if (w->started)
         pthread_join(w->thread, NULL);
     w->started = false;
+    cli_pipe_tell_bounds(&w->pipe);
     cli_pipe_fini(&w->pipe);
     base_ring_free(w->ring);
     w->ring = NULL;
