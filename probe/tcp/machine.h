@@ -120,7 +120,7 @@ static inline bool machine_sample_end(struct tcp_endpoint end[2], unsigned acker
                                       uint64_t now_ns) {
     struct tcp_endpoint *timed = &end[!acker];
     uint32_t took_us = (uint32_t)(now_ns / 1000) - timed->timed_us, was_us = end[acker].rtt_us;
-    bool answered = machine_is(timed, TCP_TIMED) & !tcp_before(ack, timed->timed_end);
+    bool answered = machine_is(timed, TCP_TIMED) & (int)!tcp_before(ack, timed->timed_end);
     took_us += took_us == 0;
     uint32_t smooth_us = machine_either(was_us == 0, took_us, was_us - was_us / 8 + took_us / 8);
     timed->flags &= ~machine_either(answered, TCP_TIMED, 0);
