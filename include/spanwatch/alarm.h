@@ -242,9 +242,6 @@ const struct alarm_counters *alarm_counters(const struct alarm_engine *a);
 /* Octets held by all tables. */
 uint64_t alarm_memory(const struct alarm_engine *a);
 
-/* Every alarm in force, as last told. */
-void alarm_each_active(struct alarm_engine *a, alarm_sink *sink, void *context);
-
 /*
  * An alarm that was in force when the probe ended. It stays in force, unless it is not judged to be
  * true within its clear windows: then it is cleared with ALARM_RESTART. Only kind, severity,

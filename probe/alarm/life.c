@@ -464,9 +464,3 @@ void alarm_restore(struct alarm_engine *a, const struct alarm *was) {
     put_scope(a, e, &e->last);
     a->counters.active++;
 }
-
-void alarm_each_active(struct alarm_engine *a, alarm_sink *sink, void *context) {
-    for (uint32_t i = 0; i < a->entries; i++)
-        if (a->entry[i].used && a->entry[i].active)
-            sink(context, &a->entry[i].last);
-}
