@@ -357,7 +357,7 @@ static void take_icmp(struct flow_tracker *t, const struct segment *s, const str
     flow_rest(t, index, b);
 }
 
-static inline void prepare(struct front *f, const uint64_t seed[2], struct segment *segment,
+static inline void prepare(struct front *f, const struct table *table, const uint64_t seed[2], struct segment *segment,
                            const uint8_t *verdict, size_t n, struct ready *r) {
     uint64_t signature[CAPTURE_BATCH];
     struct clock clock = f->clock;
@@ -366,6 +366,8 @@ static inline void prepare(struct front *f, const uint64_t seed[2], struct segme
         if (verdict[i] != DECODE_TCP && verdict[i] != DECODE_ICMP)
             continue;
         flow_key_make(seed, &segment[i], &r[i].key);
+        if (table != NULL)
+            table_prefetch(table, r[i].key.hash);
         if (verdict[i] != DECODE_TCP)
             continue;
         signature[i] = copies_signature(&segment[i], &r[i].key);
@@ -381,36 +383,37 @@ static inline void prepare(struct front *f, const uint64_t seed[2], struct segme
     f->clock = clock;
 }
 
+/* Where each segment's flow is likely to be; its head is fetched. */
+static inline void find_likely(const struct flow_tracker *t, const uint8_t *verdict,
+                               const struct ready *r, struct likely *likely, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t index = verdict[i] == DECODE_TCP ? table_guess(&t->table, r[i].key.hash) : FLOW_NONE;
+        struct flow *f = index != FLOW_NONE ? pool_at(&t->pool, index) : NULL;
+        likely[i] = (struct likely){.flow = f, .index = index};
+        __builtin_prefetch(f, 1);
+    }
+}
+
+/* Fetch the first two lines of a body. (GCC takes a function that only prefetches to do nothing,
+ * unless it is inlined at once.) */
+__attribute__((always_inline)) static inline void fetch_body(const struct flow_tracker *t,
+                                                             const struct flow *f) {
+    const char *line = f == NULL ? NULL : (const char *)form_ends(&t->pool, f);
+    __builtin_prefetch(line, 1);
+    __builtin_prefetch(line + 64, 1);
+}
+
 static inline void take_batch(struct flow_tracker *t, const struct segment *segment,
                               const uint8_t *verdict, const struct ready *r, size_t n) {
+    enum { AHEAD = 8 };
     struct likely likely[CAPTURE_BATCH];
     assert(n <= CAPTURE_BATCH);
+    find_likely(t, verdict, r, likely, n);
+    for (size_t i = 0; i < AHEAD && i < n; i++)
+        fetch_body(t, likely[i].flow);
     for (size_t i = 0; i < n; i++) {
-        if (verdict[i] == DECODE_TCP || verdict[i] == DECODE_ICMP)
-            table_prefetch(&t->table, r[i].key.hash);
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct likely *l = &likely[i];
-        l->index = verdict[i] == DECODE_TCP ? table_guess(&t->table, r[i].key.hash) : FLOW_NONE;
-        l->flow = l->index != FLOW_NONE ? pool_at(&t->pool, l->index) : NULL;
-        if (l->flow != NULL)
-            __builtin_prefetch(l->flow, 1);
-    }
-    for (size_t i = 0; t->pool.flow.used > CACHED_FLOWS && i < n; i++) {
-        const struct flow *f = likely[i].flow;
-        if (f == NULL)
-            continue;
-        /* A plain segment touches the first line; one that opens or closes, or is the first of its
-         * sort, all. (Here and not in a function of its own: GCC takes one that only prefetches to
-         * do nothing.) */
-        const char *line = (const char *)form_ends(&t->pool, f);
-        bool plain = (segment[i].flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_RST)) == 0 &&
-                     (f->flags & letter_of(&segment[i], r[i].key.from));
-        size_t all = f->form == FORM_LEAN ? sizeof(struct lean) : sizeof(struct body);
-        for (size_t at = 0; line && at < (plain ? 64 : all); at += 64)
-            __builtin_prefetch(line + at, 1);
-    }
-    for (size_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            fetch_body(t, likely[i + AHEAD].flow);
         clock_take(t, segment[i].ts_ns, r[i].step, r[i].witness);
         t->passed[segment[i].iface % EVENT_IFACES]++; /* only now: a picture is of before it */
         if (verdict[i] == DECODE_TCP)
@@ -422,7 +425,7 @@ static inline void take_batch(struct flow_tracker *t, const struct segment *segm
 
 void flow_prepare(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n,
                   struct flow_ready *ready) {
-    prepare(t->front, t->config.hash_seed, segment, verdict, n, (struct ready *)(void *)ready);
+    prepare(t->front, NULL, t->config.hash_seed, segment, verdict, n, (struct ready *)(void *)ready);
 }
 
 void flow_batch_ready(struct flow_tracker *t, const struct segment *segment, const uint8_t *verdict,
@@ -432,7 +435,7 @@ void flow_batch_ready(struct flow_tracker *t, const struct segment *segment, con
 
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n) {
     struct ready r[CAPTURE_BATCH];
-    prepare(t->front, t->config.hash_seed, segment, verdict, n, r);
+    prepare(t->front, &t->table, t->config.hash_seed, segment, verdict, n, r);
     take_batch(t, segment, verdict, r, n);
 }
 

@@ -236,21 +236,29 @@ void zeek_take(struct zeek_view *v, int dir, const struct zeek_segment *s) {
                     &v->faults[!dir].gaps); /* the gap is in what the other side sent */
 }
 
+/* The side is worked on as a whole: what was stored in part would have to be waited for. Its state
+ * moves with a SYN, with a FIN and with its first segment, and peer's only with a SYN. */
 void zeek_take_usual(struct zeek_core *c, int dir, uint8_t flags, bool payload) {
     const struct zeek_segment s = {.flags = flags, .window = 1, .payload = payload};
-    struct zeek_side *side = &c->side[dir];
-    if (is_usual(side, &s))
+    struct zeek_side side = c->side[dir];
+    if (is_usual(&side, &s))
         return;
-    if (flags & SEGMENT_SYN)
-        add_once(c, dir, flags & SEGMENT_ACK ? SYN_ACK : SYN, SEEN_SYN);
-    else if (flags & SEGMENT_FIN)
-        add_once(c, dir, FIN, SEEN_FIN);
-    else if (payload)
-        add_once(c, dir, DATA, SEEN_DATA);
-    else
-        add_once(c, dir, ACK, SEEN_ACK);
-    side->payload |= payload;
-    advance(side, &c->side[!dir], &s);
+    unsigned kind = flags & SEGMENT_SYN   ? flags & SEGMENT_ACK ? SYN_ACK : SYN
+                    : flags & SEGMENT_FIN ? FIN
+                    : payload             ? DATA
+                                          : ACK;
+    static const uint8_t bit[] = {[SYN] = SEEN_SYN,
+                                  [SYN_ACK] = SEEN_SYN,
+                                  [ACK] = SEEN_ACK,
+                                  [DATA] = SEEN_DATA,
+                                  [FIN] = SEEN_FIN};
+    if (!(side.seen & bit[kind]))
+        add(c, dir, (enum letter)kind);
+    side.seen |= bit[kind];
+    side.payload |= payload;
+    if ((flags & control) || side.state == ZEEK_INACTIVE)
+        advance(&side, &c->side[!dir], &s);
+    c->side[dir] = side;
 }
 
 void zeek_history(const struct zeek_view *v, int originator, char out[EVENT_HISTORY_TEXT]) {
