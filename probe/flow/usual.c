@@ -61,63 +61,55 @@ uint32_t usual_begin(struct flow_tracker *t, const struct flow_key *k, const str
     return index;
 }
 
-/* When an end entered its state. */
-static uint64_t since_ns(const struct flow *f, const struct lean *l, unsigned side) {
-    return l->end[side].state == TCP_ESTABLISHED ? f->first_ns + l->since_ns[side]
-                                                 : flow_last_ns(f) - l->since_ns[side];
-}
-
 /* Will the form hold the times, whatever moves? Those of an end that is not open count back from
  * the last segment, those of an open one from the first; and an end that opens sent its SYN-ACK
  * when that opened the other (tried_ns in tcp/step.c). */
-static bool fits(const struct flow *f, const struct lean *l, uint64_t now_ns) {
-    uint64_t gone_ns = now_ns - flow_last_ns(f), age_ns = now_ns - f->first_ns;
+static bool fits(const struct lean *l, uint64_t age_ns, uint64_t gone_ns) {
+    uint64_t longest_ns = 0;
+    bool opening = false, together = true;
     for (unsigned side = 0; side < 2; side++) {
         unsigned state = l->end[side].state;
-        bool opening = state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED;
-        if ((opening && age_ns > UINT32_MAX) ||
-            (state != TCP_ESTABLISHED && l->since_ns[side] + gone_ns > UINT32_MAX) ||
-            (state == TCP_SYN_RECEIVED && since_ns(f, l, side) != since_ns(f, l, !side)))
-            return false;
+        uint64_t closed = -(uint64_t)(state != TCP_ESTABLISHED);
+        longest_ns |= (l->since_ns[side] + gone_ns) & closed;
+        opening |= (state == TCP_SYN_SENT) | (state == TCP_SYN_RECEIVED);
+        together &= (state != TCP_SYN_RECEIVED) |
+                    (l->since_ns[side] + gone_ns + l->since_ns[!side] == age_ns);
     }
-    return true;
+    longest_ns |= age_ns & -(uint64_t)opening;
+    return longest_ns <= UINT32_MAX && together;
 }
 
 /* The round trip that the segment completes: it answers what the other end, in the state before,
  * waits for. */
-static void note_handshake(const struct flow *f, struct lean *l, const struct segment *s,
-                           unsigned from, const struct tcp_step *step) {
-    uint32_t took_ns = (uint32_t)(s->ts_ns - flow_last_ns(f)) + l->since_ns[!from];
-    if (step->was[!from] == TCP_SYN_SENT)
-        l->handshake_ns[0] = took_ns;
-    else if (step->was[!from] == TCP_SYN_RECEIVED)
-        l->handshake_ns[1] = took_ns;
+static void note_handshake(struct lean *l, uint64_t gone_ns, unsigned from, unsigned awaits) {
+    static_assert(TCP_SYN_RECEIVED == TCP_SYN_SENT + 1, "the client's state, then the server's");
+    if (awaits - TCP_SYN_SENT < 2)
+        l->handshake_ns[awaits - TCP_SYN_SENT] = (uint32_t)gone_ns + l->since_ns[!from];
 }
 
-/* When each end entered the state that it has now. */
-static void note_since(const struct flow *f, struct lean *l, const struct segment *s,
-                       const struct tcp_verdict *v) {
+/* When each end entered the state that it has now: no branch, as each side of each segment does
+ * another thing. */
+static void note_since(struct lean *l, const uint8_t was[2], uint64_t age_ns, uint64_t gone_ns) {
     for (unsigned side = 0; side < 2; side++) {
-        bool open = l->end[side].state == TCP_ESTABLISHED, moved = false;
-        for (unsigned i = 0; i < v->steps; i++)
-            moved |= v->step[i].was[side] != v->step[i].state[side];
-        if (moved)
-            l->since_ns[side] = open ? (uint32_t)(s->ts_ns - f->first_ns) : 0;
-        else if (!open)
-            l->since_ns[side] += (uint32_t)(s->ts_ns - flow_last_ns(f));
+        uint32_t moved = -(uint32_t)(l->end[side].state != was[side]);
+        uint32_t open = -(uint32_t)(l->end[side].state == TCP_ESTABLISHED);
+        l->since_ns[side] = (l->since_ns[side] & ~moved) + ((uint32_t)gone_ns & ~moved & ~open) +
+                            ((uint32_t)age_ns & moved & open);
     }
 }
 
 /* All but what is told of it. False: nothing was changed. */
 static bool take(const struct flow *f, struct lean *l, const struct segment *s, unsigned from,
                  struct tcp_verdict *v) {
-    if (!fits(f, l, s->ts_ns) || !tcp_usual(l->end, l->first, l->trying, from, s, v))
+    uint64_t age_ns = s->ts_ns - f->first_ns, gone_ns = s->ts_ns - flow_last_ns(f);
+    uint8_t was[2] = {l->end[0].state, l->end[1].state};
+    if (!fits(l, age_ns, gone_ns) || !tcp_usual(l->end, l->first, l->trying, from, s, v))
         return false;
     if (v->steps > 0) {
-        note_handshake(f, l, s, from, &v->step[0]);
+        note_handshake(l, gone_ns, from, was[!from]);
         l->last_cause = v->step[v->steps - 1].cause;
     }
-    note_since(f, l, s, v);
+    note_since(l, was, age_ns, gone_ns);
     zeek_take_usual(&l->zeek, (int)from, s->flags, s->payload > 0);
     if (l->ttl[from] == 0)
         l->ttl[from] = s->ttl;
