@@ -295,10 +295,13 @@ static inline uint32_t table_guess(const struct table *t, uint32_t hash) {
 
 /* ---- wheel.c: deadlines ---- */
 enum {
+    WHEEL_TICK_BITS = 24, /* 17 ms */
+    WHEEL_RING_BITS = 13, /* 137 s in slots of a tick */
+    WHEEL_RING = 1 << WHEEL_RING_BITS,
     WHEEL_BITS = 6,
     WHEEL_SLOTS = 1 << WHEEL_BITS,
-    WHEEL_LEVELS = 7, /* 42 bits: more than the 40 of a tick, so that none turns over */
-    WHEEL_TICK_BITS = 24,
+    WHEEL_LEVELS = 6, /* of slots twice as long as half of what lies below: all 40 bits of a tick */
+    WHEEL_ALL = WHEEL_RING + WHEEL_LEVELS * WHEEL_SLOTS,
     WHEEL_OUT = 0xffff,
     WHEEL_DUE = 0xfffe
 };
@@ -307,9 +310,10 @@ struct wheel_due {
     uint32_t serial, index;
 };
 struct wheel {
-    uint32_t head[WHEEL_LEVELS * WHEEL_SLOTS];
-    uint64_t busy[WHEEL_LEVELS]; /* a bit a slot that is not empty */
-    uint64_t tick;               /* all before and in this tick is in the heap */
+    uint32_t head[WHEEL_ALL];                   /* the ring's slots, then each level's */
+    uint64_t busy[WHEEL_ALL / 64];              /* a bit a slot that is not empty */
+    uint32_t count[WHEEL_LEVELS * WHEEL_SLOTS]; /* flows in a level's slot */
+    uint64_t tick;                              /* all before and in this tick is in the heap */
     struct wheel_due *heap;
     size_t due, heap_room;
     struct pool *pool;

@@ -183,8 +183,113 @@ static void far_ahead(void **state) {
     stop(&x);
 }
 
+/* ---- how much one step moves: packets wait for it ---- */
+
+enum { TICKS_A_MINUTE = 3576 /* of 2^24 ns, rounded down */, CROWD = 2 * TICKS_A_MINUTE };
+#define TICK_NS (UINT64_C(1) << WHEEL_TICK_BITS)
+
+struct crowd {
+    struct pool pool;
+    struct wheel wheel;
+    uint32_t flows;
+    uint16_t slot[CROWD]; /* as it was at the last step */
+};
+
+static void gather(struct crowd *x, uint32_t flows) {
+    memset(x, 0, sizeof *x);
+    x->flows = flows;
+    pool_init(&x->pool, true);
+    wheel_init(&x->wheel, &x->pool);
+    x->wheel.tick = TODAY >> WHEEL_TICK_BITS;
+    for (uint32_t i = 0; i < flows; i++) {
+        assert_int_equal(slab_take(&x->pool.flow), i);
+        *pool_at(&x->pool, i) =
+            (struct flow){.serial = i, .deadline_ns = BASE_NEVER_NS, .wheel_slot = WHEEL_OUT};
+    }
+}
+
+static void disperse(struct crowd *x) {
+    wheel_fini(&x->wheel);
+    pool_fini(&x->pool);
+}
+
+static void note_slots(struct crowd *x) {
+    for (uint32_t i = 0; i < x->flows; i++)
+        x->slot[i] = pool_at(&x->pool, i)->wheel_slot;
+}
+
+/* How many flows change their place while time goes on to now_ns; of those that fire `fired`. */
+static unsigned moved(struct crowd *x, uint64_t now_ns, unsigned *fired) {
+    unsigned n = 0;
+    uint64_t deadline_ns;
+    note_slots(x);
+    for (*fired = 0; wheel_next(&x->wheel, now_ns, &deadline_ns) != FLOW_NONE; (*fired)++)
+        assert_true(deadline_ns <= now_ns);
+    for (uint32_t i = 0; i < x->flows; i++)
+        n += pool_at(&x->pool, i)->wheel_slot != x->slot[i];
+    return n;
+}
+
+/* TIME_WAIT: as many a second, each for a minute. What moves in a tick is what runs out in it, and
+ * the like: not all of them, nor a second's worth. */
+static void a_minute_of_time_wait_never_moves_at_once(void **state) {
+    (void)state;
+    static struct crowd x;
+    enum { A_TICK = CROWD / TICKS_A_MINUTE };
+    uint32_t next = 0;
+    unsigned fired, all = 0, most = 0;
+    gather(&x, CROWD);
+    for (uint64_t tick = 1; tick < 3 * TICKS_A_MINUTE; tick++) {
+        uint64_t now_ns = TODAY + tick * TICK_NS;
+        unsigned n = moved(&x, now_ns, &fired);
+        most = n > most ? n : most;
+        all += fired;
+        for (unsigned i = 0; i < A_TICK; i++, next = (next + 1) % CROWD)
+            assert_int_equal(wheel_set(&x.wheel, next, now_ns + TICKS_A_MINUTE * TICK_NS), 0);
+    }
+    assert_true(all >= (2 * TICKS_A_MINUTE - 2) * A_TICK);
+    assert_in_range(most, A_TICK, 8 * A_TICK);
+    disperse(&x);
+}
+
+/* Connections opened in one half minute, and silent since: on the way to their deadlines they never
+ * move as a whole. */
+static void come_nearer_bit_by_bit(uint64_t ahead_ns, uint64_t step_ns) {
+    enum { FEW = 1500 };
+    static struct crowd x;
+    uint64_t now_ns = TODAY, end_ns = TODAY + ahead_ns + 31 * BASE_NS_PER_S;
+    unsigned fired, all = 0, most = 0;
+    gather(&x, FEW);
+    for (uint32_t i = 0; i < FEW; i++) {
+        uint64_t begin_ns = i * (30 * BASE_NS_PER_S / FEW);
+        assert_int_equal(wheel_set(&x.wheel, i, TODAY + begin_ns + ahead_ns), 0);
+    }
+    while (now_ns < end_ns) {
+        now_ns += step_ns;
+        unsigned n = moved(&x, now_ns, &fired), still = n - fired;
+        most = still > most ? still : most;
+        all += fired;
+    }
+    assert_int_equal(all, FEW);
+    assert_in_range(most, 1, FEW / 5);
+    disperse(&x);
+}
+
+static void a_crowd_two_hours_ahead(void **state) {
+    (void)state;
+    come_nearer_bit_by_bit(7200 * BASE_NS_PER_S, 2 * BASE_NS_PER_S);
+}
+
+static void a_crowd_five_days_ahead(void **state) {
+    (void)state;
+    come_nearer_bit_by_bit(5 * 86400 * BASE_NS_PER_S, 5 * BASE_NS_PER_S);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_minute_of_time_wait_never_moves_at_once),
+        cmocka_unit_test(a_crowd_two_hours_ahead),
+        cmocka_unit_test(a_crowd_five_days_ahead),
         cmocka_unit_test(as_the_model_today),
         cmocka_unit_test(as_the_model_at_the_epoch),
         cmocka_unit_test(as_the_model_where_the_highest_level_turns),
