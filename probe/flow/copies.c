@@ -14,7 +14,7 @@
  * copies that come 20 ms late none is missed at 300,000 segments a second, one in 70,000 at half a
  * million, and one in 540 at a million, where each that is missed takes the place of another.
  */
-#include "tracker.h"
+#include "front.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * is cleared at once when it is first touched, and a packet waits for it: 0.1 ms, or several where
  * a virtual machine's host has to find the memory first. So they are for who reads files.
  */
-#include "tracker.h"
+#include "pool.h"
 
 #include <sys/mman.h>
 

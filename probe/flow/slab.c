@@ -3,7 +3,7 @@
  * growing costs no copy and no packet waits for it. Freed entries are used again, last freed first
  * (they are still in the cache).
  */
-#include "tracker.h"
+#include "pool.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,7 @@
  * packets: so a table's pages are touched one after the other by the last insertions before it is
  * needed.
  */
-#include "tracker.h"
+#include "table.h"
 
 enum {
     FIRST_BUCKETS = 512,

@@ -1,9 +1,10 @@
 /*
  * tracker: batches of segments in, events out.
  *
- * A batch passes four times: keys and hashes are made and the table's lines fetched; the likely
- * flows' heads are fetched; then their bodies; then each segment is stepped in order. By then its
- * lines have arrived, so that a table far larger than the cache costs little more than a small one.
+ * A batch passes four times: keys and hashes are made and the table's buckets fetched; copies are
+ * told; the likely flows' heads are fetched; then each segment is stepped in order, while the body
+ * of one that comes later is fetched. By then its lines have arrived, so that a table far larger
+ * than the cache costs little more than a small one.
  */
 #include "tracker.h"
 
@@ -357,8 +358,9 @@ static void take_icmp(struct flow_tracker *t, const struct segment *s, const str
     flow_rest(t, index, b);
 }
 
-static inline void prepare(struct front *f, const struct table *table, const uint64_t seed[2], struct segment *segment,
-                           const uint8_t *verdict, size_t n, struct ready *r) {
+static inline void prepare(struct front *f, const struct table *table, const uint64_t seed[2],
+                           struct segment *segment, const uint8_t *verdict, size_t n,
+                           struct ready *r) {
     uint64_t signature[CAPTURE_BATCH];
     struct clock clock = f->clock;
     assert(n <= CAPTURE_BATCH);
@@ -387,33 +389,31 @@ static inline void prepare(struct front *f, const struct table *table, const uin
 static inline void find_likely(const struct flow_tracker *t, const uint8_t *verdict,
                                const struct ready *r, struct likely *likely, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        uint32_t index = verdict[i] == DECODE_TCP ? table_guess(&t->table, r[i].key.hash) : FLOW_NONE;
+        uint32_t index =
+            verdict[i] == DECODE_TCP ? table_guess(&t->table, r[i].key.hash) : FLOW_NONE;
         struct flow *f = index != FLOW_NONE ? pool_at(&t->pool, index) : NULL;
         likely[i] = (struct likely){.flow = f, .index = index};
         __builtin_prefetch(f, 1);
     }
 }
 
-/* Fetch the first two lines of a body. (GCC takes a function that only prefetches to do nothing,
- * unless it is inlined at once.) */
 __attribute__((always_inline)) static inline void fetch_body(const struct flow_tracker *t,
-                                                             const struct flow *f) {
-    const char *line = f == NULL ? NULL : (const char *)form_ends(&t->pool, f);
-    __builtin_prefetch(line, 1);
-    __builtin_prefetch(line + 64, 1);
+                                                             const struct likely *l) {
+    if (l->flow != NULL)
+        form_fetch_body(&t->pool, l->flow);
 }
 
 static inline void take_batch(struct flow_tracker *t, const struct segment *segment,
                               const uint8_t *verdict, const struct ready *r, size_t n) {
-    enum { AHEAD = 8 };
+    size_t ahead = t->pool.flow.used > CACHED_FLOWS ? 8 : n;
     struct likely likely[CAPTURE_BATCH];
     assert(n <= CAPTURE_BATCH);
     find_likely(t, verdict, r, likely, n);
-    for (size_t i = 0; i < AHEAD && i < n; i++)
-        fetch_body(t, likely[i].flow);
+    for (size_t i = 0; i < ahead && ahead < n; i++)
+        fetch_body(t, &likely[i]);
     for (size_t i = 0; i < n; i++) {
-        if (i + AHEAD < n)
-            fetch_body(t, likely[i + AHEAD].flow);
+        if (i + ahead < n)
+            fetch_body(t, &likely[i + ahead]);
         clock_take(t, segment[i].ts_ns, r[i].step, r[i].witness);
         t->passed[segment[i].iface % EVENT_IFACES]++; /* only now: a picture is of before it */
         if (verdict[i] == DECODE_TCP)
@@ -425,7 +425,8 @@ static inline void take_batch(struct flow_tracker *t, const struct segment *segm
 
 void flow_prepare(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n,
                   struct flow_ready *ready) {
-    prepare(t->front, NULL, t->config.hash_seed, segment, verdict, n, (struct ready *)(void *)ready);
+    prepare(t->front, NULL, t->config.hash_seed, segment, verdict, n,
+            (struct ready *)(void *)ready);
 }
 
 void flow_batch_ready(struct flow_tracker *t, const struct segment *segment, const uint8_t *verdict,

@@ -13,7 +13,7 @@
  * present fits there from the moment at which the present one begins: it is emptied bit by bit, as
  * time goes on, and no flow is put into it any more.
  */
-#include "tracker.h"
+#include "wheel.h"
 
 #include <stdlib.h>
 
@@ -62,11 +62,7 @@ static int heap_add(struct wheel *w, uint32_t index) {
         w->heap_room = room;
     }
     f->wheel_slot = WHEEL_DUE;
-    const char *body = (const char *)form_ends(w->pool, f); /* it will be looked at soon */
-    if (body) {
-        __builtin_prefetch(body);
-        __builtin_prefetch(body + 64);
-    }
+    form_fetch_body(w->pool, f); /* it will be looked at soon */
     sift_up(w, w->due++, (struct wheel_due){f->deadline_ns, f->serial, index});
     return 0;
 }

@@ -1,0 +1,114 @@
+/*
+ * pool: where all entries are: in slabs of one size each, by index, in chunks that never move.
+ */
+#ifndef SPANWATCH_FLOW_POOL_H
+#define SPANWATCH_FLOW_POOL_H
+
+#include <string.h>
+
+#include "entry.h"
+#include "keys.h"
+
+#define FLOW_NONE UINT32_MAX /* no index */
+
+/* ---- pages.c: large blocks ---- */
+enum { PAGES_HUGE = 2 << 20 };
+void *pages_take(size_t octets, bool huge); /* a multiple of 4096; zero. NULL: memory is short */
+void pages_give(void *at, size_t octets);
+
+/* ---- slab.c: entries of one size by index, in chunks that never move ---- */
+enum { SLAB_CHUNK = 4096 };
+struct slab {
+    char **chunk;
+    size_t octets; /* of an entry: at least 4, aligned as its power of two up to 64 */
+    uint32_t chunks, chunk_room;
+    char *spare; /* chunks that came with another one in a huge page */
+    uint32_t spares;
+    bool huge;          /* pages */
+    uint32_t used, top; /* entries given out; first never used */
+    uint32_t free_head; /* list of freed ones, through their first four octets */
+};
+uint32_t slab_take(struct slab *s); /* FLOW_NONE when memory is short; what it holds is undefined */
+void slab_give(struct slab *s, uint32_t index); /* all but the first four octets stay as they are */
+void slab_free(struct slab *s);
+static inline void *slab_at(const struct slab *s, uint32_t index) {
+    return s->chunk[index / SLAB_CHUNK] + (size_t)(index % SLAB_CHUNK) * s->octets;
+}
+static inline uint64_t slab_memory(const struct slab *s) {
+    return (uint64_t)(s->chunks + s->spares) * SLAB_CHUNK * s->octets;
+}
+
+/* Pairs of IPv6 addresses, beside the flows so that IPv4 flows need not carry their size. */
+struct pair6 {
+    uint8_t addr[2][16];
+};
+
+/* All flows, and what belongs to them. */
+struct pool {
+    struct slab flow, lean, body, pair;
+};
+void pool_init(struct pool *p, bool huge);
+void pool_fini(struct pool *p);
+uint64_t pool_memory(const struct pool *p);
+static inline struct flow *pool_at(const struct pool *p, uint32_t index) {
+    return (struct flow *)p->flow.chunk[index / SLAB_CHUNK] + index % SLAB_CHUNK;
+}
+static inline struct pair6 *pool_pair(const struct pool *p, const struct flow *f) {
+    return (struct pair6 *)slab_at(&p->pair, f->addr[0]);
+}
+static inline struct body *pool_body(const struct pool *p, uint32_t index) {
+    return (struct body *)p->body.chunk[index / SLAB_CHUNK] + index % SLAB_CHUNK;
+}
+static inline struct lean *pool_lean(const struct pool *p, uint32_t index) {
+    return (struct lean *)p->lean.chunk[index / SLAB_CHUNK] + index % SLAB_CHUNK;
+}
+
+/* Does the entry hold the flow of this key? */
+static inline bool flow_key_equal(const struct flow *f, const struct pool *p,
+                                  const struct flow_key *k) {
+    enum { KIND = FLOW_USED | FLOW_IPV6 };
+    if (k->family != 4)
+        return f->word[1] == k->word[1] && (f->flags & KIND) == KIND &&
+               memcmp(pool_pair(p, f), k->v6, sizeof k->v6) == 0;
+    return ((f->word[0] ^ k->word[0]) | (f->word[1] ^ k->word[1]) |
+            ((f->flags & KIND) ^ FLOW_USED)) == 0;
+}
+
+/* Both ends, and the letters of both, in place; NULL for FORM_SYN, whose other end is silent. */
+static inline struct tcp_endpoint *form_ends(const struct pool *p, const struct flow *f) {
+    switch ((enum flow_form)f->form) {
+    case FORM_LEAN:
+        return pool_lean(p, f->body)->end;
+    case FORM_FULL:
+        return pool_body(p, f->body)->tcp.end;
+    case FORM_SYN:
+        break;
+    }
+    return NULL;
+}
+
+static inline struct zeek_core *form_letters(const struct pool *p, const struct flow *f) {
+    return f->form == FORM_LEAN ? &pool_lean(p, f->body)->zeek : &pool_body(p, f->body)->zeek.core;
+}
+
+/* Fetch the two lines that FORM_LEAN has, and that most work on a struct body needs. (GCC takes a
+ * function that only prefetches to do nothing, unless it is inlined at once. Where there is no
+ * body, it is the head again.) */
+__attribute__((always_inline)) static inline void form_fetch_body(const struct pool *p,
+                                                                  const struct flow *f) {
+    const void *end = form_ends(p, f);
+    const char *line = end != NULL ? end : f;
+    __builtin_prefetch(line, 1);
+    __builtin_prefetch(line + 64, 1);
+}
+
+/* Fetch what a walk over flows comes to: a head further ahead, and the body of one that was fetched
+ * before. */
+enum { FORM_HEADS_AHEAD = 16, FORM_BODIES_AHEAD = 8 };
+__attribute__((always_inline)) static inline void form_fetch(const struct pool *p, uint32_t head,
+                                                             uint32_t body) {
+    form_fetch_body(p, pool_at(p, body));
+    __builtin_prefetch(pool_at(p, head), 1);
+}
+
+#endif
