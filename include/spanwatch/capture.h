@@ -28,7 +28,7 @@ struct packet {
 };
 
 enum {
-    CAPTURE_BATCH = 32,
+    CAPTURE_BATCH = 64,
     CAPTURE_MAX_RECORD = 64 << 20 /* a longer record is a fault of the file */
 };
 

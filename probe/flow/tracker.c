@@ -405,7 +405,7 @@ __attribute__((always_inline)) static inline void fetch_body(const struct flow_t
 
 static inline void take_batch(struct flow_tracker *t, const struct segment *segment,
                               const uint8_t *verdict, const struct ready *r, size_t n) {
-    size_t ahead = t->pool.flow.used > CACHED_FLOWS ? 8 : n;
+    size_t ahead = t->pool.flow.used > CACHED_FLOWS ? 16 : n;
     struct likely likely[CAPTURE_BATCH];
     assert(n <= CAPTURE_BATCH);
     find_likely(t, verdict, r, likely, n);
