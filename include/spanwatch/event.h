@@ -8,6 +8,8 @@
 #ifndef SPANWATCH_EVENT_H
 #define SPANWATCH_EVENT_H
 
+#include <stddef.h>
+
 #include "spanwatch/base.h"
 #include "spanwatch/tcp_state.h"
 
@@ -165,6 +167,17 @@ struct event {
         struct event_signal signal;
     };
 };
+
+/* So much of an event is valid, from its begin on: a connection's is four times a transition's. Of
+ * a row of events, each begins where one may that ends so. */
+static inline size_t event_octets(const struct event *e) {
+    static const size_t part[] = {
+        [EVENT_TRANSITION] = sizeof e->transition, [EVENT_CONNECTION] = sizeof e->connection,
+        [EVENT_PICTURE] = sizeof e->picture,       [EVENT_MEMBER] = sizeof e->member,
+        [EVENT_PICTURE_END] = sizeof e->picture,   [EVENT_SIGNAL] = sizeof e->signal};
+    size_t align = _Alignof(struct event);
+    return (offsetof(struct event, transition) + part[e->type] + align - 1) / align * align;
+}
 
 /* Receives events in the order of the contract; must not keep the pointer. */
 typedef void event_sink(void *context, const struct event *e);

@@ -1,7 +1,7 @@
 /*
  * ring: a bounded queue from one thread to one other, without locks.
  *
- * Items of one fixed size are copied in and out in order. One thread puts, one thread takes; each
+ * Items of one fixed size go in and out in order. One thread puts, one thread takes; each
  * owns its index and reads the other's (C11 acquire and release: what was written before an item
  * was put is seen by who takes it). Both indexes lie in cache lines of their own, and each side
  * keeps a copy of the other's, so that the line moves between the cores once a round and not once
@@ -24,6 +24,11 @@ bool base_ring_put(struct base_ring *r, const void *item);
 
 /* The same, but room for `spare` other items must be left. */
 bool base_ring_put_sparing(struct base_ring *r, const void *item, size_t spare);
+
+/* The putting thread, in two steps: the place of the next item, NULL when no room for `spare`
+ * others would be left; then it is put as it is there, filled as far as its reader will look. */
+void *base_ring_place(struct base_ring *r, size_t spare);
+void base_ring_put_placed(struct base_ring *r);
 
 /* The putting thread: how many items may be put at least. */
 size_t base_ring_free_items(struct base_ring *r);

@@ -30,7 +30,8 @@ struct base_ring *base_ring_new(size_t room, size_t size) {
     *r = (struct base_ring){.room = 1, .size = size};
     while (r->room < room)
         r->room *= 2;
-    r->items = calloc(r->room, size);
+    r->items =
+        aligned_alloc(CACHE_LINE, (r->room * size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
     if (r->items == NULL) {
         free(r);
         return NULL;
@@ -60,12 +61,24 @@ bool base_ring_put(struct base_ring *r, const void *item) {
 }
 
 bool base_ring_put_sparing(struct base_ring *r, const void *item, size_t spare) {
+    void *place = base_ring_place(r, spare);
+    if (place == NULL)
+        return false;
+    memcpy(place, item, r->size);
+    base_ring_put_placed(r);
+    return true;
+}
+
+void *base_ring_place(struct base_ring *r, size_t spare) {
     uint64_t put = atomic_load_explicit(&r->put, memory_order_relaxed);
     if (put - r->taken_known + spare >= r->room && base_ring_free_items(r) <= spare)
-        return false;
-    memcpy(slot(r, put), item, r->size);
+        return NULL;
+    return slot(r, put);
+}
+
+void base_ring_put_placed(struct base_ring *r) {
+    uint64_t put = atomic_load_explicit(&r->put, memory_order_relaxed);
     atomic_store_explicit(&r->put, put + 1, memory_order_release);
-    return true;
 }
 
 const void *base_ring_first(struct base_ring *r) {

@@ -7,7 +7,10 @@
 
 #include <string.h>
 
-enum { SLACK_MS = 15 /* a block's timer runs in ticks of the kernel, and fires late by some */ };
+enum {
+    SLACK_MS = 15,      /* a block's timer runs in ticks of the kernel, and fires late by some */
+    AHEAD_OCTETS = 1024 /* in a block packet follows packet, each written by another core */
+};
 
 static struct live_slot *slot_at(const struct capture_live *c, const struct live_source *s,
                                  size_t i) {
@@ -91,6 +94,8 @@ static void copy_packet(u_char *user, const struct pcap_pkthdr *h, const u_char 
     slot->ts_ns = ts_ns;
     slot->captured = captured;
     slot->length = h->len > captured ? h->len : captured;
+    __builtin_prefetch(octets + AHEAD_OCTETS);
+    __builtin_prefetch(octets + AHEAD_OCTETS + 64);
     memcpy(slot->octets, octets, captured);
 }
 

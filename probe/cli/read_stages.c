@@ -9,7 +9,6 @@
 
 #include "belt.h"
 
-#include <assert.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -106,16 +105,6 @@ static void *decode(void *stages) {
 
 /* ---- the tracker ---- */
 
-static size_t octets_of(const struct event *e) {
-    static const size_t octets[] = {
-        [EVENT_TRANSITION] = sizeof e->transition, [EVENT_CONNECTION] = sizeof e->connection,
-        [EVENT_PICTURE] = sizeof e->picture,       [EVENT_MEMBER] = sizeof e->member,
-        [EVENT_PICTURE_END] = sizeof e->picture,   [EVENT_SIGNAL] = sizeof e->signal};
-    size_t align = _Alignof(struct event);
-    assert(e->type < sizeof octets / sizeof *octets);
-    return (offsetof(struct event, transition) + octets[e->type] + align - 1) / align * align;
-}
-
 static void open_events(struct read_stages *s) {
     s->event_block = cli_belt_open(s->events);
     s->event_block->used = 0;
@@ -136,7 +125,7 @@ void read_stages_take(void *stages, const struct event *e) {
     }
     if (s->event_block->used + sizeof *e > BLOCK_EVENT_OCTETS)
         give_events(s);
-    size_t n = octets_of(e);
+    size_t n = event_octets(e);
     memcpy(s->event_block->octets + s->event_block->used, e, n);
     s->event_block->used += n;
 }
@@ -171,7 +160,7 @@ static void *track(void *stages) {
 static void hand_on(const struct read_stages *s, const struct event_block *b) {
     for (size_t at = 0; at < b->used;) {
         const struct event *e = (const struct event *)(const void *)(b->octets + at);
-        at += octets_of(e);
+        at += event_octets(e);
         s->sink(s->context, e);
     }
 }

@@ -9,6 +9,7 @@
 
 enum {
     RING_NOTES = 1 << 15,
+    WAKE_NOTES = RING_NOTES / 16, /* so many wait for the main loop at most, while packets come */
     TICK_MS = 100,  /* the longest wait for packets: timers, stop and services are looked at then */
     PICTURE_MS = 1, /* the same while a picture is being given */
     OTHERS_MS = 10, /* where other workers wait for this one's word */
@@ -33,8 +34,31 @@ static uint64_t clock_ns(clockid_t clock) {
 /* ---- notes ---- */
 
 static bool put(struct cli_worker *w, const struct cli_note *note, size_t spare) {
-    w->told = true;
+    w->told++;
     return base_ring_put_sparing(w->ring, note, spare);
+}
+
+static void tell_torn(struct cli_worker *w, struct event *e) {
+    if (e->type == EVENT_PICTURE_END)
+        e->picture.torn = w->torn;
+    else
+        e->picture.missed += w->torn;
+    w->torn = false;
+}
+
+/* The same of an event, of which only what is valid is written: the ring is larger than the cache.
+ */
+static bool put_event(struct cli_worker *w, const struct event *e, size_t spare) {
+    struct cli_note *note = base_ring_place(w->ring, spare);
+    if (note == NULL)
+        return false;
+    note->kind = CLI_NOTE_EVENT;
+    memcpy(&note->event, e, event_octets(e));
+    if (e->type == EVENT_PICTURE || e->type == EVENT_PICTURE_END)
+        tell_torn(w, &note->event);
+    base_ring_put_placed(w->ring);
+    w->told++;
+    return true;
 }
 
 struct record_gap cli_worker_shed_gap(const struct cli_shed *shed, enum event_type type) {
@@ -124,30 +148,17 @@ static void wait_for_room(struct cli_worker *w, size_t items) {
     }
 }
 
-static void tell_torn(const struct cli_worker *w, struct event *e) {
-    if (e->type == EVENT_PICTURE_END)
-        e->picture.torn = w->torn;
-    else
-        e->picture.missed += w->torn;
-}
-
 /* The tracker's event_sink. */
 static void take_event(void *worker, const struct event *e) {
     struct cli_worker *w = worker;
-    struct cli_note note = {.kind = CLI_NOTE_EVENT, .event = *e};
-    bool frame = e->type == EVENT_PICTURE || e->type == EVENT_PICTURE_END;
     size_t spare = gives_way(e) ? reserve(w) : 0;
-    if (frame)
-        tell_torn(w, &note.event);
     if (w->end_ns != 0)
         wait_for_room(w, w->shedding ? enough_room(w) : spare + 1);
     bool left_out = w->shedding && !resume(w) && spare > 0;
     if (e->type != EVENT_MEMBER && e->ts_ns > w->newest_ns)
         w->newest_ns = e->ts_ns;
-    if (left_out || !put(w, &note, spare))
+    if (left_out || !put_event(w, e, spare))
         shed(w, e);
-    else if (frame)
-        w->torn = false;
 }
 
 static void tell_changes(struct cli_worker *w) {
@@ -219,7 +230,7 @@ static void share(struct cli_worker *w, const struct packet *batch, size_t n) {
     w->holds = cli_hand_over_take(w->others, w->number, &w->pipe, clock_ns(CLOCK_REALTIME));
 }
 
-static bool take_batch(struct cli_worker *w, int timeout_ms) {
+static size_t take_batch(struct cli_worker *w, int timeout_ms) {
     struct packet batch[CAPTURE_BATCH];
     w->looked_ns = clock_ns(CLOCK_REALTIME);
     size_t n = capture_live_read(w->capture, batch, timeout_ms);
@@ -228,7 +239,7 @@ static bool take_batch(struct cli_worker *w, int timeout_ms) {
     else if (n > 0)
         cli_pipe_take(&w->pipe, batch, n);
     tell_changes(w);
-    return n > 0;
+    return n;
 }
 
 /* After the notes of a round: what the main loop sees of it first is the clock, then all of them.
@@ -237,10 +248,13 @@ static void publish_clock(struct cli_worker *w) {
     atomic_store_explicit(&w->clock_ns, flow_now(w->pipe.tracker), memory_order_release);
 }
 
-static void wake(struct cli_worker *w) {
-    if (w->told)
-        w->wake(w->wake_context);
-    w->told = false;
+/* The main loop may have to share this thread's core: while more packets are at hand, it is woken
+ * for many notes at a time (and looks for itself ten times a second). */
+static void wake(struct cli_worker *w, bool busy) {
+    if (w->told == 0 || (busy && w->told < WAKE_NOTES))
+        return;
+    w->wake(w->wake_context);
+    w->told = 0;
 }
 
 /* A picture leaves half of the ring to what happens meanwhile. True while there is more of it. */
@@ -295,8 +309,8 @@ static void take_rest(struct cli_worker *w) {
     uint64_t until = settled + REST_MS * BASE_NS_PER_MS;
     bool more = true;
     for (; more && clock < until; clock = clock_ns(CLOCK_MONOTONIC)) {
-        more = take_batch(w, SLACK_MS) ? flow_now(w->pipe.tracker) < stop_ns : clock < settled;
-        wake(w);
+        more = take_batch(w, SLACK_MS) > 0 ? flow_now(w->pipe.tracker) < stop_ns : clock < settled;
+        wake(w, false);
     }
     if (more)
         count_rest(w, stop_ns);
@@ -323,11 +337,11 @@ static void *work(void *worker) {
     catch_up(w);
     while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
         adopt_services(w);
-        bool idle = !take_batch(w, patience_ms(w, picturing));
-        look_around(w, idle);
+        size_t n = take_batch(w, patience_ms(w, picturing));
+        look_around(w, n == 0);
         picturing = picture(w);
         publish_clock(w);
-        wake(w);
+        wake(w, n == CAPTURE_BATCH);
         atomic_fetch_add_explicit(&w->beats, 1, memory_order_relaxed);
     }
     take_rest(w);

@@ -23,9 +23,9 @@
 enum cli_note_kind { CLI_NOTE_EVENT, CLI_NOTE_GAP, CLI_NOTE_CHANGE };
 
 struct cli_note {
-    enum cli_note_kind kind;
+    _Alignas(64) enum cli_note_kind kind;
     union {
-        struct event event;
+        struct event event; /* filled as far as event_octets says */
         struct record_gap gap;
         struct capture_live_change change;
     };
@@ -66,11 +66,12 @@ struct cli_worker {
     /* the thread's own; the main loop's after `done` */
     struct cli_shed shed[2]; /* by enum event_type */
     bool torn;               /* something of the picture that is being given found no room */
-    bool shedding, told;     /* told: notes were put since the last wake */
-    uint64_t newest_ns;      /* of the last event */
-    bool holds;              /* segments, until the other workers have come as far */
-    uint64_t unread;         /* packets that were still in the kernel's rings at the end */
-    uint64_t hand_lost;      /* segments that found no room on their way to another worker */
+    bool shedding;
+    size_t told;        /* notes that were put since the last wake */
+    uint64_t newest_ns; /* of the last event */
+    bool holds;         /* segments, until the other workers have come as far */
+    uint64_t unread;    /* packets that were still in the kernel's rings at the end */
+    uint64_t hand_lost; /* segments that found no room on their way to another worker */
     uint64_t shed_total, kernel_drops, interface_drops;
     uint64_t looked_ns; /* wall clock: when packets were last asked for */
     uint64_t now_ns;    /* the time of the counters: the tracker's, or the idle clock's */

@@ -85,6 +85,28 @@ static void test_first_stays_until_dropped(void **state) {
     base_ring_free(r);
 }
 
+/* In two steps: what is not put yet is not there, and the spare room stays. */
+static void test_what_is_placed_is_there_once_it_is_put(void **state) {
+    (void)state;
+    struct base_ring *r = base_ring_new(4, sizeof(struct item));
+    for (uint64_t n = 0; n < 3; n++) {
+        struct item *i = base_ring_place(r, 1);
+        assert_non_null(i);
+        assert_int_equal((uintptr_t)base_ring_place(r, 1), (uintptr_t)i);
+        *i = make(n);
+        assert_int_equal(base_ring_free_items(r), 4 - n);
+        base_ring_put_placed(r);
+    }
+    assert_null(base_ring_place(r, 1));
+    assert_non_null(base_ring_place(r, 0));
+    for (uint64_t n = 0; n < 3; n++, base_ring_drop(r)) {
+        const struct item *first = base_ring_first(r);
+        assert_true(first->number == n && is_whole(first));
+    }
+    assert_null(base_ring_first(r));
+    base_ring_free(r);
+}
+
 enum { MANY = 200000 };
 
 static void *put_all(void *ring) {
@@ -127,6 +149,7 @@ int main(void) {
         cmocka_unit_test(test_room_is_rounded_up),
         cmocka_unit_test(test_full_ring_refuses_and_keeps),
         cmocka_unit_test(test_first_stays_until_dropped),
+        cmocka_unit_test(test_what_is_placed_is_there_once_it_is_put),
         cmocka_unit_test(test_two_threads_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
