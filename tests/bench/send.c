@@ -2,11 +2,12 @@
  * Sends frames on a device as fast as the kernel takes them, for so many seconds: those of a pcap
  * file over and over, or SYNs from addresses that nobody has.
  *
- *   spanwatch-bench-send DEVICE SECONDS FILE.pcap
+ *   spanwatch-bench-send DEVICE SECONDS FILE.pcap [RATE [once]]
  *   spanwatch-bench-send DEVICE SECONDS flood ADDRESS PORT MAC [RATE]
  *
- * Input: a classic pcap file in this machine's byte order, Ethernet; or where the SYNs go to, and
- * at most how many a second. Output: one line of JSON. A raw socket past the queueing discipline,
+ * Input: a classic pcap file in this machine's byte order, Ethernet; or where the SYNs go to. At
+ * most RATE packets a second (0: as many as there can be), and each frame of a file `once` at most.
+ * Output: one line of JSON. A raw socket past the queueing discipline,
  * many frames a call: what the receiver's side of a virtual cable costs is part of each call.
  */
 #include <arpa/inet.h>
@@ -181,9 +182,9 @@ int main(int argc, char **argv) {
     static struct flood flood;
     struct mmsghdr message[BATCH];
     bool flooding = argc >= 7 && strcmp(argv[3], "flood") == 0;
-    if (argc != 4 && !flooding) {
-        fprintf(stderr, "usage: spanwatch-bench-send DEVICE SECONDS FILE.pcap | flood ADDRESS PORT "
-                        "MAC [RATE]\n");
+    if (argc < 4 || (argc > 6 && !flooding)) {
+        fprintf(stderr, "usage: spanwatch-bench-send DEVICE SECONDS FILE.pcap [RATE [once]] | "
+                        "flood ADDRESS PORT MAC [RATE]\n");
         return 2;
     }
     int fd = open_device(argv[1]);
@@ -191,11 +192,13 @@ int main(int argc, char **argv) {
         return fail(argv[1]);
     if (flooding ? !flood_init(&flood, argv + 4) : !load(argv[3], &file))
         return fail(argv[3]);
-    uint64_t rate = argc > 7 ? strtoull(argv[7], NULL, 10) : 0, packets = 0, octets = 0,
+    int rate_at = flooding ? 7 : 4;
+    uint64_t rate = argc > rate_at ? strtoull(argv[rate_at], NULL, 10) : 0, packets = 0, octets = 0,
              refused = 0;
+    bool once = !flooding && argc == 6;
     uint64_t begin = now_ns(), end = begin + (uint64_t)(strtod(argv[2], NULL) * (double)second_ns);
     size_t at = 0;
-    while (now_ns() < end) {
+    while (now_ns() < end && !(once && at + BATCH > file.n)) {
         if (flooding)
             flood_renew(&flood);
         memset(message, 0, sizeof message);
