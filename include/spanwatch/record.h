@@ -18,7 +18,14 @@ struct record_context {
     const struct service_table *services;
     const struct cmdb *cmdb;       /* NULL: none */
     const struct decoder *decoder; /* for decode_scope() */
+    struct record_texts *texts;    /* this context's own, for speed; NULL: none */
 };
+
+/* Texts that many records share, kept from record to record by one context, in one thread. NULL when memory
+ * is short. What is kept must be forgotten when the context gets other services. */
+struct record_texts *record_texts_new(void);
+void record_texts_forget(struct record_texts *t);
+void record_texts_free(struct record_texts *t); /* NULL is fine */
 
 struct record_stats { /* the stats record; all counters since the start */
     uint64_t ts_ns;

@@ -150,10 +150,11 @@ static int init_workers(struct probe_job *job, struct base_error *error) {
         job->context[i] = (struct record_context){.probe = job->name,
                                                   .services = job->services,
                                                   .cmdb = job->cmdb,
-                                                  .decoder = w->pipe.decoder};
+                                                  .decoder = w->pipe.decoder,
+                                                  .texts = record_texts_new()};
     }
-    return cli_alarms_start(&job->alarms, job->context, n, &job->config, probe_take_alarm,
-                            job, error);
+    return cli_alarms_start(&job->alarms, job->context, n, &job->config, probe_take_alarm, job,
+                            error);
 }
 
 static void tell_obtained(const struct probe_job *job) {
@@ -247,6 +248,8 @@ static void finish(struct probe_job *job) {
     cli_alarms_fini(&job->alarms);
     cli_hand_over_free(job->hand_over);
     free(job->worker);
+    for (size_t i = 0; job->context != NULL && i < job->workers; i++)
+        record_texts_free(job->context[i].texts);
     free(job->context);
     service_free(job->services);
     service_free(job->retired);

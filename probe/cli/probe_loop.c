@@ -116,6 +116,8 @@ static void use_services(struct probe_job *job, struct service_table *fresh) {
     job->services = fresh;
     for (size_t i = 0; i < job->workers; i++) {
         job->context[i].services = fresh;
+        if (job->context[i].texts != NULL)
+            record_texts_forget(job->context[i].texts);
         atomic_store_explicit(&job->worker[i].services, fresh, memory_order_release);
     }
 }

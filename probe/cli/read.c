@@ -102,8 +102,7 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
         cli_snapshots_init(&job->snapshots, &job->context, 1, &job->config, error) != 0)
         return -1;
     p->path.pictures.for_snapshots = job->snapshots.maker != NULL;
-    if (cli_alarms_start(&job->alarms, &job->context, 1, &job->config, take_alarm, job,
-                         error) != 0)
+    if (cli_alarms_start(&job->alarms, &job->context, 1, &job->config, take_alarm, job, error) != 0)
         return -1;
     p->path.pictures.for_windows = true;
     p->path.pictures.at_once = true;
@@ -285,7 +284,8 @@ static enum cli_status work(struct read_job *job) {
     job->context = (struct record_context){.probe = job->name,
                                            .services = job->services,
                                            .cmdb = job->cmdb,
-                                           .decoder = job->pipe.path.decoder};
+                                           .decoder = job->pipe.path.decoder,
+                                           .texts = record_texts_new()};
     if (result == 0)
         result = run_job(job, &error);
     cli_progress_stop(&job->pipe.progress);
@@ -314,6 +314,7 @@ int cli_read(const struct cli_options *o) {
     read_stages_free(job.stages);
     cli_alarms_fini(&job.alarms);
     cli_output_close(&job.output, NULL);
+    record_texts_free(job.context.texts);
     service_free(job.services);
     cmdb_free(job.cmdb);
     cli_config_free(&job.config);

@@ -6,7 +6,7 @@
  * of all output, so that nothing here reads or writes twice. Pure but for the tables that the
  * context lends.
  */
-#include "text.h"
+#include "texts.h"
 
 #include "spanwatch/record.h"
 
@@ -19,11 +19,22 @@ static char *put_flow(const struct record_context *c, const struct event_flow *f
     return p;
 }
 
-static char *put_endpoints(const struct record_context *c, const struct event_flow *f, char *p) {
+static char *put_server(const struct record_context *c, const struct event_flow *f, char *p) {
     char buffer[SERVICE_NAME_MAX];
-    p = RECORD_PUT_ENDPOINT(p, "client", f->family, f->client, f->client_port);
+    struct record_server *known = c->texts != NULL ? record_server_at(c->texts, f) : NULL;
+    if (known != NULL && record_server_is(known, f))
+        return mempcpy(p, known->text, known->octets);
+    char *begin = p;
     p = RECORD_PUT_ENDPOINT(p, "server", f->family, f->server, f->server_port);
-    return RECORD_PUT_TEXT(p, "service", record_service(c, f, buffer), RECORD_NAME_TEXT);
+    p = RECORD_PUT_TEXT(p, "service", record_service(c, f, buffer), RECORD_NAME_TEXT);
+    if (known != NULL)
+        record_server_keep(known, f, begin, (size_t)(p - begin));
+    return p;
+}
+
+static char *put_endpoints(const struct record_context *c, const struct event_flow *f, char *p) {
+    p = RECORD_PUT_ENDPOINT(p, "client", f->family, f->client, f->client_port);
+    return put_server(c, f, p);
 }
 
 static char *put_states(const uint8_t state[2], char *p) {
@@ -57,8 +68,8 @@ static char *put_transition(const struct record_context *c, const struct event *
     const struct event_transition *t = &e->transition;
     /* Corrected roles swap the sides; no side's state changes (design 1.2). */
     bool changes = t->cause != TCP_CAUSE_ROLES;
-    p = record_put_time(RECORD_PUT(p, "{\"type\":\"transition\",\"ts\":"), e->ts_ns);
-    p = RECORD_PUT_TEXT(p, "probe", c->probe, RECORD_NAME_TEXT);
+    p = record_put_ts(c, e->ts_ns, RECORD_PUT(p, "{\"type\":\"transition\",\"ts\":"));
+    p = record_put_probe(c, p);
     p = put_flow(c, &e->flow, p);
     p = put_endpoints(c, &e->flow, p);
     p = put_states(t->state, p);
@@ -127,8 +138,8 @@ static char *put_measures(const struct event_connection *n, char *p) {
 
 static char *put_connection(const struct record_context *c, const struct event *e, char *p) {
     const struct event_connection *n = &e->connection;
-    p = record_put_time(RECORD_PUT(p, "{\"type\":\"connection\",\"ts\":"), e->ts_ns);
-    p = RECORD_PUT_TEXT(p, "probe", c->probe, RECORD_NAME_TEXT);
+    p = record_put_ts(c, e->ts_ns, RECORD_PUT(p, "{\"type\":\"connection\",\"ts\":"));
+    p = record_put_probe(c, p);
     p = put_flow(c, &e->flow, p);
     p = RECORD_PUT(p, ",\"community_id\":\"");
     p += record_community_id(&e->flow, p);

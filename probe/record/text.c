@@ -68,8 +68,11 @@ char *record_put_hex(char *p, uint64_t v) {
 }
 
 char *record_put_time(char *p, uint64_t ns) {
-    uint32_t fraction = (uint32_t)(ns % BASE_NS_PER_S);
-    p = record_put_uint(p, ns / BASE_NS_PER_S);
+    return record_put_fraction(record_put_uint(p, ns / BASE_NS_PER_S),
+                               (uint32_t)(ns % BASE_NS_PER_S));
+}
+
+char *record_put_fraction(char *p, uint32_t fraction) {
     *p++ = '.';
     *p++ = (char)('0' + fraction / 100000000);
     p = put_four(p, fraction / 10000 % 10000);

@@ -33,6 +33,9 @@ char *record_put_uint(char *p, uint64_t v);
 /* Sixteen lower-case hex digits. */
 char *record_put_hex(char *p, uint64_t v);
 
+/* A point and nine decimals: nanoseconds of a second. */
+char *record_put_fraction(char *p, uint32_t ns);
+
 /* Seconds with nine decimals. */
 char *record_put_time(char *p, uint64_t ns);
 

@@ -7,12 +7,24 @@
 #define SIDES4                                                                                     \
     "\"client\":\"10.0.0.1:40000\",\"server\":\"10.0.0.2:50443\",\"service\":\"tcp/50443\""
 
-static void assert_event(struct fixture *x, const struct event *e, const char *expected) {
+static void assert_json(const struct record_context *c, const struct event *e,
+                        const char *expected) {
     char out[RECORD_MAX + 1];
-    size_t n = record_event_json(&x->context, e, out);
+    size_t n = record_event_json(c, e, out);
     assert_true(n < sizeof out);
     out[n] = '\0';
     assert_string_equal(out, expected);
+}
+
+/* Without texts that are kept, and with them: not there yet, and there already. */
+static void assert_event(struct fixture *x, const struct event *e, const char *expected) {
+    struct record_context c = x->context;
+    assert_json(&c, e, expected);
+    c.texts = record_texts_new();
+    assert_non_null(c.texts);
+    assert_json(&c, e, expected);
+    assert_json(&c, e, expected);
+    record_texts_free(c.texts);
 }
 
 static struct event transition(enum tcp_state client, enum tcp_state server,
@@ -121,6 +133,37 @@ static void test_service_names_are_escaped(void **state) {
     e.flow.server_port = 50445;
     out[record_event_json(&x->context, &e, out)] = '\0';
     assert_non_null(strstr(out, ",\"service\":\"Bücher-日本\",\"client_state\""));
+}
+
+/* More servers than there are places, in many seconds, IPv6 and names of all lengths among them;
+ * and other services from the middle on. */
+static void test_kept_texts_are_those_that_would_be_written(void **state) {
+    enum { ROUNDS = 6000, PORTS = 1500 };
+    struct fixture *x = *state;
+    struct record_context plain = x->context, keeping = x->context;
+    struct service_table *other = service_new();
+    char out[RECORD_MAX + 1];
+    keeping.texts = record_texts_new();
+    assert_non_null(keeping.texts);
+    assert_non_null(other);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct event e = transition(TCP_ESTABLISHED, TCP_ESTABLISHED, TCP_SYN_SENT,
+                                    TCP_SYN_RECEIVED, TCP_CAUSE_ACK);
+        bool six = i % 7 == 0;
+        uint16_t port = (uint16_t)(50443 + i * 31 % PORTS);
+        e.flow = six ? fixture_flow("2001:db8::1", 40000, "2001:db8::2", port)
+                     : fixture_flow("10.0.0.1", (uint16_t)i, i % 3 ? "10.0.0.3" : "10.0.0.2", port);
+        e.ts_ns = T0 + i / 5 * BASE_NS_PER_S + i;
+        if (i == ROUNDS / 2) {
+            plain.services = keeping.services = other;
+            record_texts_forget(keeping.texts);
+        }
+        size_t n = record_event_json(&plain, &e, out);
+        out[n] = '\0';
+        assert_json(&keeping, &e, out);
+    }
+    service_free(other);
+    record_texts_free(keeping.texts);
 }
 
 static void test_connection(void **state) {
@@ -381,6 +424,7 @@ int main(void) {
         cmocka_unit_test(test_tunnels),
         cmocka_unit_test(test_transition_in_ipv6),
         cmocka_unit_test(test_service_names_are_escaped),
+        cmocka_unit_test(test_kept_texts_are_those_that_would_be_written),
         cmocka_unit_test(test_connection),
         cmocka_unit_test(test_connection_of_one_packet),
         cmocka_unit_test(test_connection_with_everything),
