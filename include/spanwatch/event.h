@@ -40,6 +40,15 @@ enum {
     EVENT_NOBODY
 }; /* index of per-side arrays; whose doing it was */
 
+/* What passed since the last picture for a window of the alarms, or EVENT_OVER, by side. */
+struct event_fresh {
+    uint32_t packets[2];
+    uint32_t laden[2]; /* of them with payload */
+    uint32_t again[2]; /* of those, sent again */
+    bool unseen[2];    /* it acknowledged what the other side was not seen to send */
+    uint8_t iface;     /* number of the interface of the connection's first packet */
+};
+
 struct event_transition {
     uint8_t state[2]; /* of both sides after the change: enum tcp_state */
     uint8_t was[2];   /* before it; equal to state[] on a side that did not change */
@@ -47,7 +56,9 @@ struct event_transition {
     uint8_t inferred; /* enum tcp_inferred */
     uint8_t by;       /* whose segment it was; EVENT_NOBODY of a timer */
     bool retried;     /* of a handshake's step: a SYN or SYN-ACK had to be sent again */
+    bool over;        /* both ends have closed: what passed stands here, and no EVENT_OVER comes */
     uint64_t rtt_ns;  /* of a handshake's step: SYN to SYN-ACK, SYN-ACK to ACK; 0 is unknown */
+    struct event_fresh fresh; /* valid when over */
 };
 
 enum event_end {
@@ -73,14 +84,6 @@ struct event_side {
     uint64_t rtt_ns;       /* smoothed (RFC 6298): tap to this side and back; 0 is unknown */
 };
 
-/* What passed since the last picture for a window of the alarms, or EVENT_OVER, by side. */
-struct event_fresh {
-    uint32_t packets[2];
-    uint32_t laden[2]; /* of them with payload */
-    uint32_t again[2]; /* of those, sent again */
-    bool unseen[2];    /* it acknowledged what the other side was not seen to send */
-    uint8_t iface;     /* number of the interface of the connection's first packet */
-};
 enum { EVENT_IFACES = 32 }; /* numbers of interfaces; the last stands for all further ones too */
 
 struct event_connection {
@@ -144,7 +147,7 @@ enum event_signal_kind {
     EVENT_ZERO_ENDED, /* a window is open again; value_ns: so long it was closed */
     EVENT_ODD_RST,    /* a RST that its sender cannot have meant */
     EVENT_ODD_SYN,    /* a SYN on a live connection that does not begin another */
-    EVENT_OVER,       /* both ends have closed, and TIME_WAIT begins: what passed (fresh) */
+    EVENT_OVER,       /* both ends have closed, and no transition told it: what passed (fresh) */
     EVENT_PROBE       /* a segment of no connection, with neither SYN, ACK nor RST */
 };
 

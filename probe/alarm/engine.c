@@ -8,16 +8,19 @@
 #include "engine.h"
 
 struct alarm_engine *alarm_new(const struct alarm_config *config) {
-    struct alarm_engine *a = calloc(1, sizeof *a);
+    struct alarm_engine *a = aligned_alloc(_Alignof(struct alarm_engine), sizeof *a);
     if (a == NULL)
         return NULL;
+    memset(a, 0, sizeof *a);
     a->config = *config;
     if (a->config.sources == 0)
         a->config.sources = 1;
     a->seq = config->first_seq != 0 ? config->first_seq : 1;
     a->drop_ratio = a->gap_ratio = a->one_sided_ratio = a->copy_ratio = NAN;
     a->trouble = calloc(TROUBLE_SORTS, sizeof *a->trouble);
-    a->near = calloc(NEAR, sizeof *a->near);
+    a->near = aligned_alloc(64, NEAR * sizeof *a->near);
+    if (a->near != NULL)
+        memset(a->near, 0, NEAR * sizeof *a->near);
     a->sketch = aligned_alloc(_Alignof(struct pair_sketch), sizeof *a->sketch);
     if (a->sketch != NULL)
         memset(a->sketch, 0, sizeof *a->sketch);
@@ -43,6 +46,7 @@ void alarm_free(struct alarm_engine *a) {
 void alarm_use_rules(struct alarm_engine *a, const struct alarm_rules *rules) {
     alarm_catch_up(a);
     a->rules = rules;
+    a->allows = rules_allow_some(rules);
     a->idle_limits = rules_limit_idle(rules);
     a->least_silent_s = rules_least(rules, ALARM_CLIENT_SILENT, ALARM_RAISE);
     for (uint32_t i = 0; i < a->pairs; i++)
@@ -228,7 +232,6 @@ static void end_picture(struct alarm_engine *a, const struct event *e) {
 }
 
 static void take_picture(struct alarm_engine *a, const struct event *e) {
-    alarm_catch_up(a);
     if (e->type == EVENT_MEMBER) {
         if (a->picturing && e->ts_ns == a->picture_ns)
             feed_member(a, e);
@@ -246,62 +249,117 @@ static void take_picture(struct alarm_engine *a, const struct event *e) {
 
 /* ---- events ---- */
 
-/* What counting them will touch. */
-static void fetch(const struct alarm_engine *a, const struct event *e) {
-    int64_t i = service_lately(a, &e->flow);
-    if (i == NONE)
-        return;
-    const struct service *s = &a->service[i];
-    for (size_t at = 0; at < SERVICE_HOT_OCTETS; at += 64)
-        __builtin_prefetch((const char *)s + at, 1);
-    if (e->type == EVENT_TRANSITION && feed_both_open(e->transition.state))
-        __builtin_prefetch(sketch_at(a->sketch, pair_tag(&e->flow, (uint32_t)i)).opened, 1);
-}
-
-static void feed(struct alarm_engine *a, const struct event *e) {
+static __attribute__((noinline)) void take_at_once(struct alarm_engine *a, const struct event *e) {
+    alarm_catch_up(a);
     if (e->ts_ns > a->now_ns)
         a->now_ns = e->ts_ns;
     if (e->type == EVENT_TRANSITION)
         feed_transition(a, e);
     else if (e->type == EVENT_CONNECTION)
         feed_connection(a, e);
-    else
+    else if (e->type == EVENT_SIGNAL)
         feed_signal(a, e);
+    else
+        take_picture(a, e);
+}
+
+/* Whom they count for; what counting them will touch. */
+static void look_up(struct alarm_engine *a, enum wait_kind kind, struct waiting *w) {
+    for (unsigned n = 0; n < w->count; n++) {
+        const struct event_flow *f = &w->event[n].flow;
+        int64_t i = service_of(a, f);
+        w->service[n] = i;
+        if (i == NONE)
+            continue;
+        __builtin_prefetch(&a->service[i], 1);
+        if (kind == WAIT_TURN)
+            __builtin_prefetch(sketch_at(a->sketch, pair_tag(f, (uint32_t)i)).opened, 1);
+    }
 }
 
 void alarm_catch_up(struct alarm_engine *a) {
-    for (unsigned i = 0; i < a->waiting; i++)
-        fetch(a, &a->wait[i]);
-    for (unsigned i = 0; i < a->waiting; i++)
-        feed(a, &a->wait[i]);
-    a->waiting = 0;
+    if (a->wait_until_ns == 0)
+        return;
+    for (enum wait_kind kind = 0; kind < WAITS; kind++)
+        look_up(a, kind, &a->wait[kind]);
+    for (enum wait_kind kind = 0; kind < WAITS; kind++) {
+        struct waiting *w = &a->wait[kind];
+        if (w->count == 0)
+            continue;
+        if (w->event[w->count - 1].ts_ns > a->now_ns)
+            a->now_ns = w->event[w->count - 1].ts_ns;
+        feed_waiting(a, kind, w);
+        w->count = 0;
+    }
+    a->wait_until_ns = 0;
 }
 
-/* Counting waits until there is something to count for several: one event after each packet would
- * find neither code nor counters in the caches, and leave the packets' out of them. */
-static void put_off(struct alarm_engine *a, const struct event *e, size_t octets) {
-    memcpy(&a->wait[a->waiting], e, octets);
-    if (++a->waiting == WAITING)
-        alarm_catch_up(a);
+/* What a transition counts. Most change nothing: the ends of what was closed before. */
+static inline enum wait_kind kind_of_transition(const struct event_transition *t) {
+    const uint8_t *was = t->was, *now = t->state;
+    bool server_moves = was[EVENT_SERVER] != now[EVENT_SERVER];
+    bool begins = was[EVENT_CLIENT] <= TCP_SYN_SENT && was[EVENT_CLIENT] != now[EVENT_CLIENT];
+    if (t->cause == TCP_CAUSE_ROLES || t->cause == TCP_CAUSE_MOVED)
+        return WAIT_NOTHING; /* the next picture tells */
+    if (feed_both_open(was))
+        return feed_both_open(now) || now[EVENT_SERVER] == TCP_SYN_RECEIVED ? WAIT_NOT : WAIT_TURN;
+    if (feed_both_open(now))
+        return was[EVENT_SERVER] == TCP_SYN_RECEIVED ? WAIT_TURN : WAIT_NOT;
+    if (!server_moves)
+        return !begins                                                                ? WAIT_NOTHING
+               : was[EVENT_CLIENT] == TCP_CLOSED && now[EVENT_CLIENT] == TCP_SYN_SENT ? WAIT_ATTEMPT
+                                                                                      : WAIT_NOT;
+    if (now[EVENT_SERVER] == TCP_SYN_RECEIVED && was[EVENT_CLIENT] == TCP_SYN_SENT &&
+        now[EVENT_CLIENT] != TCP_CLOSED)
+        return WAIT_ANSWER;
+    return begins || was[EVENT_SERVER] <= TCP_SYN_RECEIVED ? WAIT_NOT : WAIT_NOTHING;
 }
 
-#define OCTETS_WITH(part) (offsetof(struct event, part) + sizeof((struct event){0}.part))
+static inline enum wait_kind kind_of(const struct event *e) {
+    if (e->type == EVENT_TRANSITION) {
+        enum wait_kind kind = kind_of_transition(&e->transition);
+        return !e->transition.over ? kind : kind == WAIT_NOTHING ? WAIT_OVER : WAIT_NOT;
+    }
+    if (e->type == EVENT_CONNECTION)
+        return feed_ends(&e->connection) ? WAIT_NOT : WAIT_NOTHING;
+    if (e->type != EVENT_SIGNAL)
+        return WAIT_NOT;
+    return e->signal.kind == EVENT_OVER    ? WAIT_OVER
+           : e->signal.kind == EVENT_REPLY ? WAIT_REPLY
+                                           : WAIT_NOT;
+}
+
+static inline const struct event_fresh *over_of(const struct event *e) {
+    return e->type == EVENT_SIGNAL ? &e->signal.fresh : &e->transition.fresh;
+}
+
+/* None waits long, nor beyond its second: some things are counted by that. */
+static __attribute__((noinline)) void wait_anew(struct alarm_engine *a, uint64_t ts_ns) {
+    uint64_t second_ns = (ts_ns / BASE_NS_PER_S + 1) * BASE_NS_PER_S, until_ns = ts_ns + WAIT_NS;
+    alarm_catch_up(a);
+    a->wait_until_ns = until_ns < second_ns ? until_ns : second_ns;
+}
 
 void alarm_event(void *engine, const struct event *e) {
     struct alarm_engine *a = engine;
-    switch (e->type) {
-    case EVENT_TRANSITION:
-        if (feed_concerns(&e->transition))
-            put_off(a, e, OCTETS_WITH(transition));
+    enum wait_kind kind = kind_of(e);
+    if (kind == WAIT_NOTHING)
         return;
-    case EVENT_CONNECTION:
-        if (feed_ends(&e->connection))
-            put_off(a, e, OCTETS_WITH(connection));
+    if (kind == WAIT_NOT) {
+        take_at_once(a, e);
         return;
-    case EVENT_SIGNAL:
-        put_off(a, e, OCTETS_WITH(signal));
-        return;
-    default:
-        take_picture(a, e);
     }
+    struct waiting *w = &a->wait[kind];
+    if (e->ts_ns >= a->wait_until_ns || w->count == WAIT_MOST)
+        wait_anew(a, e->ts_ns);
+    __builtin_prefetch(near_of(a, e->flow.server, e->flow.server_port));
+    struct event *own = &w->event[w->count++];
+    own->ts_ns = e->ts_ns;
+    own->flow = e->flow;
+    if (kind == WAIT_OVER)
+        own->signal.fresh = *over_of(e);
+    else if (kind == WAIT_REPLY)
+        own->signal.value_ns = e->signal.value_ns;
+    else
+        memcpy(&own->transition, &e->transition, offsetof(struct event_transition, fresh));
 }

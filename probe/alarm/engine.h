@@ -18,31 +18,66 @@
 
 #define ALARM_WINDOW_NS (ALARM_WINDOW_S * BASE_NS_PER_S)
 
-enum { WAITING = 32 /* events: what counting them touches fits the smallest cache */ };
+/*
+ * Events of ordinary connections wait, by what they count, until there are some of a sort: then
+ * what they touch has come to the cache, and no branch is to be guessed. Others count at once,
+ * after those that wait.
+ */
+enum wait_kind {
+    WAIT_ATTEMPT,
+    WAIT_ANSWER,
+    WAIT_TURN, /* opens or closes: in their order */
+    WAIT_REPLY,
+    WAIT_OVER,
+    WAITS,
+    WAIT_NOT = WAITS, /* counts at once */
+    WAIT_NOTHING      /* counts nothing */
+};
+enum { WAIT_MOST = 32 };
+#define WAIT_NS (BASE_NS_PER_S / 100) /* so long at most */
+struct waiting {
+    struct event event[WAIT_MOST]; /* of each only what its type has */
+    int64_t service[WAIT_MOST];
+    unsigned count;
+};
 
 /* ---- engine.c ---- */
 struct alarm_engine {
+    /* what each event asks for: two lines of the cache */
+    _Alignas(64) uint64_t now_ns; /* of the window's end, while detectors run */
+    struct service *service;
+    struct endpoint_near { /* IPv4 endpoints looked up lately, and their services */
+        _Alignas(16) uint32_t addr;
+        uint32_t scope;
+        uint16_t port;
+        int16_t service; /* + 1; 0: none */
+    } * near;            /* NEAR of them, two in a place */
+    struct pair_sketch *sketch;
+    bool allows;             /* someone is on an allow list */
+    bool poor;               /* too much is missing in this window */
+    uint32_t times_given;    /* samples of latency that unnamed services had in this second */
+    uint64_t times_until_ns; /* when it ends */
+    uint64_t wait_until_ns;  /* for so long those that wait may; 0: there are none */
+    struct tap_near {        /* looked up last */
+        uint32_t scope;
+        uint16_t tap; /* + 1; 0: none */
+        uint8_t iface;
+    } tap_last, tap_near[TAPS_NEAR]; /* ... and lately */
+
     struct alarm_config config;
     const struct alarm_rules *rules;
     struct alarm_counters counters;
     uint64_t seq;
 
-    struct service *service;
     uint32_t services, services_room, services_hand;
     struct alarm_index service_names;
     struct endpoint *endpoint;
     uint32_t endpoints, endpoints_room, endpoints_hand;
     struct alarm_index endpoint_index;
-    struct endpoint_near { /* IPv4 endpoints looked up lately, and their services */
-        uint32_t addr, scope;
-        uint16_t port;
-        int16_t service; /* + 1; 0: none */
-    } * near;            /* NEAR of them */
     struct pair *pair;
     struct pair_watch *watch;        /* of each pair */
     uint64_t stirs[MOST_PAIRS / 64]; /* a bit each: it has more to be asked than its watch says */
     uint32_t pairs, pairs_room, watch_room, pairs_hand, unproven;
-    struct pair_sketch *sketch;
     struct alarm_index pair_index;
     struct client *client;
     uint32_t clients, clients_room, clients_hand;
@@ -55,32 +90,21 @@ struct alarm_engine {
     uint32_t entries, entries_room;
     struct alarm_index entry_index;
     struct baselines baselines;
-    struct troubles *trouble;   /* TROUBLE_SORTS of them */
-    struct event wait[WAITING]; /* to be counted; of each only what its type has */
-    unsigned waiting;
+    struct troubles *trouble; /* TROUBLE_SORTS of them */
+    struct waiting wait[WAITS];
 
-    uint64_t times_second; /* samples of latency that unnamed services had in it */
-    uint64_t now_ns;       /* of the window's end, while detectors run */
-    uint64_t window_ns;    /* end of the window before: its picture */
-    uint64_t picture_ns;   /* of the picture that comes in */
-    unsigned ended;        /* sources that have ended it */
+    uint64_t window_ns;  /* end of the window before: its picture */
+    uint64_t picture_ns; /* of the picture that comes in */
+    unsigned ended;      /* sources that have ended it */
     bool picturing, whole;
-    bool poor;        /* too much is missing in this window */
     bool idle_limits; /* some rule limits silence */
     /* the tap */
     struct event_picture sum, before; /* of all sources; when the last window ended */
     struct alarm_stats stats, stats_before;
     uint32_t steady;        /* windows in a row that had packets */
-    uint32_t times_given;   /* of times_second */
     uint64_t silent_now_ns; /* without packets, until now */
     double least_silent_s;  /* of client_silent, in all rules */
     struct tap tap[MOST_TAPS];
-    struct tap_near { /* looked up lately */
-        uint32_t scope;
-        uint16_t tap;
-        uint8_t iface;
-        bool known;
-    } tap_near[TAPS_NEAR];
     uint32_t taps;
     uint64_t first_ns;
     double drop_ratio, gap_ratio, one_sided_ratio, copy_ratio;
@@ -103,7 +127,12 @@ static inline bool engine_doubts(const struct alarm_engine *a) {
 
 /* taps.c */
 /* The place of an interface and the VLAN of a scope; of names ("": none). */
-uint32_t tap_of(struct alarm_engine *a, uint8_t iface, uint32_t scope);
+uint32_t tap_look_up(struct alarm_engine *a, uint8_t iface, uint32_t scope);
+static inline uint32_t tap_of(struct alarm_engine *a, uint8_t iface, uint32_t scope) {
+    const struct tap_near *n = &a->tap_last;
+    bool same = n->tap > 0 && n->iface == iface && n->scope == scope;
+    return same ? n->tap - 1u : tap_look_up(a, iface, scope);
+}
 uint32_t tap_named(struct alarm_engine *a, const char *interface, const char *vlan);
 /* It stands in an alarm's key in the place of a service. */
 static inline int64_t tap_key(uint32_t tap) {
@@ -116,19 +145,21 @@ static inline uint32_t tap_of_key(int64_t key) {
 /* tables.c */
 /* The service of a flow's server: an index, or NONE. Of one that was looked up lately, or any. */
 static inline struct endpoint_near *near_of(const struct alarm_engine *a, const uint8_t *server,
-                                            uint16_t port) {
+                                            uint16_t port) { /* it, or the one behind it */
     uint32_t addr;
     memcpy(&addr, server, sizeof addr);
     uint32_t h = (addr ^ port * 0x9e3779b1u) * 2654435761u;
-    return &a->near[h / (UINT32_MAX / NEAR + 1)];
+    return &a->near[h / (UINT32_MAX / (NEAR / 2) + 1) * 2];
+}
+static inline bool near_is(const struct endpoint_near *n, const struct event_flow *f) {
+    uint32_t addr;
+    memcpy(&addr, f->server, sizeof addr);
+    return n->addr == addr && n->port == f->server_port && n->scope == f->scope && n->service > 0;
 }
 static inline int64_t service_lately(const struct alarm_engine *a, const struct event_flow *f) {
     const struct endpoint_near *n = near_of(a, f->server, f->server_port);
-    uint32_t addr;
-    memcpy(&addr, f->server, sizeof addr);
-    bool same = n->service > 0 && n->addr == addr && n->port == f->server_port &&
-                n->scope == f->scope && f->family == 4;
-    return same ? n->service - 1 : NONE;
+    n += !near_is(n, f);
+    return near_is(n, f) && f->family == 4 ? n->service - 1 : NONE;
 }
 int64_t service_look_up(struct alarm_engine *a, const struct event_flow *f);
 static inline int64_t service_of(struct alarm_engine *a, const struct event_flow *f) {
@@ -138,7 +169,9 @@ static inline int64_t service_of(struct alarm_engine *a, const struct event_flow
 const char *service_word(const struct alarm_engine *a, int64_t service); /* NULL: no name */
 /* The hash by which a pair is found, and counted in the sketch. */
 static inline uint32_t pair_tag(const struct event_flow *f, uint32_t service) {
-    return index_hash(f->client, f->family == 6 ? 16 : 8, service + 1);
+    uint32_t addr;
+    memcpy(&addr, f->client, sizeof addr);
+    return f->family == 6 ? index_hash(f->client, 16, service + 1) : index_mix(addr, service + 1);
 }
 struct pair *pair_of(struct alarm_engine *a, const struct event_flow *f, uint32_t service,
                      bool make, bool proven);
@@ -171,10 +204,11 @@ static inline void minute_turn(uint32_t n[MINUTE_WINDOWS]) {
     n[0] = 0;
 }
 
-/* engine.c: count what waits to be counted */
+/* engine.c: count what waits */
 void alarm_catch_up(struct alarm_engine *a);
 
 /* feed.c: what an event counts */
+void feed_waiting(struct alarm_engine *a, enum wait_kind kind, const struct waiting *w);
 void feed_transition(struct alarm_engine *a, const struct event *e);
 void feed_connection(struct alarm_engine *a, const struct event *e);
 void feed_member(struct alarm_engine *a, const struct event *e);
@@ -183,15 +217,11 @@ void feed_signal(struct alarm_engine *a, const struct event *e);
 static inline bool feed_both_open(const uint8_t state[2]) {
     return state[EVENT_CLIENT] == TCP_ESTABLISHED && state[EVENT_SERVER] == TCP_ESTABLISHED;
 }
-/* What no counter is about costs no look-up: the ends of what was closed before. */
-static inline bool feed_concerns(const struct event_transition *t) {
-    const uint8_t *was = t->was, *now = t->state;
-    return feed_both_open(was) || feed_both_open(now) ||
-           (was[EVENT_CLIENT] <= TCP_SYN_SENT && was[EVENT_CLIENT] != now[EVENT_CLIENT]) ||
-           (was[EVENT_SERVER] <= TCP_SYN_RECEIVED && was[EVENT_SERVER] != now[EVENT_SERVER]);
-}
 bool feed_ends(const struct event_connection *c); /* ... nor does the record of an ordinary end */
-bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f);
+bool feed_is_listed(const struct alarm_engine *a, const struct event_flow *f);
+static inline bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f) {
+    return a->allows && feed_is_listed(a, f);
+}
 bool feed_was_counted(const struct alarm_engine *a, const struct event_flow *f, double age_s);
 void feed_silence(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t now_ns);
 void feed_timeout(struct alarm_engine *a, int64_t i, const struct event_flow *f, uint64_t ts_ns);

@@ -19,7 +19,7 @@ enum {
     HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
 };
 
-bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f) {
+bool feed_is_listed(const struct alarm_engine *a, const struct event_flow *f) {
     struct base_addr client;
     addr_of(f->family, f->client, &client);
     return rules_allows(a->rules, &client);
@@ -28,11 +28,10 @@ bool feed_is_allowed(const struct alarm_engine *a, const struct event_flow *f) {
 /* Services that nobody has named share so many samples a second: of thousands of them each would
  * cost a miss of the cache. */
 static bool has_time_for(struct alarm_engine *a, const struct service *s, uint64_t ts_ns) {
-    uint64_t second = ts_ns / BASE_NS_PER_S;
     if (s->configured)
         return true;
-    if (a->times_second != second) {
-        a->times_second = second;
+    if (ts_ns >= a->times_until_ns) {
+        a->times_until_ns = (ts_ns / BASE_NS_PER_S + 1) * BASE_NS_PER_S;
         a->times_given = 0;
     }
     return a->times_given++ < UNNAMED_TIMES;
@@ -67,7 +66,7 @@ static void time_of(struct alarm_engine *a, struct service *s, enum latency whic
     uint32_t every = s->completed_before / TIMES_ENOUGH;
     if (s->completed + s->completed_before < TIMES_FROM && s->latency[which] == NULL)
         return;
-    if (which != LATENCY_REPLY && every > 1 && s->completed % every != 0)
+    if (every > 1 && which != LATENCY_REPLY && s->completed % every != 0)
         return;
     if (!has_time_for(a, s, e->ts_ns))
         return;
@@ -81,9 +80,13 @@ static void time_of(struct alarm_engine *a, struct service *s, enum latency whic
 
 /* ---- transitions ---- */
 
+static uint32_t second_of(uint64_t ns) {
+    return (uint32_t)(ns / BASE_NS_PER_S);
+}
+
 /* What was open when each of the last seconds began. A second's own 5 s are over when the fifth
  * after it begins: then they join what is usual. */
-static void seconds_to(struct service *s, uint64_t second) {
+static void seconds_to(struct service *s, uint32_t second) {
     if (second > s->second + SECOND_RING)
         s->second = second - SECOND_RING;
     while (s->second < second) {
@@ -98,7 +101,7 @@ static void seconds_to(struct service *s, uint64_t second) {
 }
 
 /* Enough to close in masses: open now, or a moment ago. */
-static bool had_many(const struct service *s, uint64_t second) {
+static bool had_many(const struct service *s, uint32_t second) {
     return s->open >= BURST_FROM || s->second + BURST_S >= second;
 }
 
@@ -121,9 +124,10 @@ static void close_in_seconds(struct service *s, const struct event *e) {
 
 static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
-    bool many = had_many(s, e->ts_ns / BASE_NS_PER_S);
+    uint32_t second = second_of(e->ts_ns);
+    bool many = had_many(s, second);
     if (many)
-        seconds_to(s, e->ts_ns / BASE_NS_PER_S);
+        seconds_to(s, second);
     s->open -= s->open > 0;
     if (e->transition.cause != TCP_CAUSE_FIN && e->transition.cause != TCP_CAUSE_RST)
         return;
@@ -145,7 +149,7 @@ static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
 
 /* Many have closed in this window, or did a while ago: who opens one may be one who returns. */
 static bool may_return(const struct service *s) {
-    return s->closers != NULL &&
+    return s->has_closers &&
            (s->closers->count > 0 ||
             (s->burst_most >= BURST_FROM / 2 && s->burst_most * MANY_CLOSED >= s->burst_open));
 }
@@ -153,10 +157,11 @@ static bool may_return(const struct service *s) {
 static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     struct service *s = &a->service[i];
     bool seen = e->transition.was[EVENT_SERVER] == TCP_SYN_RECEIVED;
-    if (had_many(s, e->ts_ns / BASE_NS_PER_S))
-        seconds_to(s, e->ts_ns / BASE_NS_PER_S);
+    uint32_t second = second_of(e->ts_ns);
+    if (had_many(s, second))
+        seconds_to(s, second);
     s->open++;
-    if (s->closers != NULL)
+    if (s->has_closers)
         mass_close_back(a, (uint32_t)i, e);
     struct sketch_place at = sketch_at(a->sketch, pair_tag(&e->flow, (uint32_t)i));
     *at.opened = (uint8_t)(*at.opened + (*at.opened < UINT8_MAX));
@@ -183,7 +188,8 @@ static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
 
 static void on_attempt(struct alarm_engine *a, struct service *s, const struct event *e) {
     s->attempts_all++;
-    s->attempts += !feed_is_allowed(a, &e->flow);
+    if (feed_is_allowed(a, &e->flow))
+        s->spared++;
 }
 
 static void on_refused(struct alarm_engine *a, int64_t i, const struct event *e) {
@@ -289,6 +295,30 @@ static void on_given_up(struct alarm_engine *a, int64_t i, const struct event *e
     }
 }
 
+/* No longer half-open. */
+static void on_settled(struct alarm_engine *a, struct service *s, const struct event *e) {
+    const struct event_transition *t = &e->transition;
+    s->half_open -= s->half_open > 0;
+    if (t->state[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)
+        time_of(a, s, LATENCY_CLIENT, e, t->rtt_ns);
+}
+
+static void on_answer(struct alarm_engine *a, int64_t i, const struct event *e) {
+    struct service *s = &a->service[i];
+    s->half_open++;
+    s->answered++;
+    s->heard_ns = e->ts_ns;
+    if (e->transition.rtt_ns != 0 && !e->transition.retried)
+        time_of(a, s, LATENCY_SERVER, e, e->transition.rtt_ns);
+    if (s->half_open >= HALF_OPEN_FROM)
+        trouble_note(a, TROUBLE_HALF_OPEN, i, &e->flow, e->ts_ns);
+}
+
+static void on_completed(struct service *s, const struct event *e) {
+    s->completed++;
+    s->answered_ns = s->heard_ns = e->ts_ns;
+}
+
 void feed_transition(struct alarm_engine *a, const struct event *e) {
     const struct event_transition *t = &e->transition;
     const uint8_t *was = t->was, *now = t->state;
@@ -300,29 +330,16 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
     if (i == NONE)
         return;
     struct service *s = &a->service[i];
-    s->last_ns = e->ts_ns;
     if (server_moves && was[EVENT_SERVER] == TCP_SYN_RECEIVED) {
-        s->half_open -= s->half_open > 0;
-        if (now[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)
-            time_of(a, s, LATENCY_CLIENT, e, t->rtt_ns);
+        on_settled(a, s, e);
         if (now[EVENT_SERVER] == TCP_CLOSED && t->cause == TCP_CAUSE_RST && t->by == EVENT_CLIENT &&
             !feed_is_allowed(a, &e->flow))
             scan_note(a, &e->flow, e->ts_ns, true);
     }
-    if (server_moves && now[EVENT_SERVER] == TCP_SYN_RECEIVED) {
-        s->half_open++;
-        s->answered++;
-        s->heard_ns = e->ts_ns;
-        if (t->rtt_ns != 0 && !t->retried)
-            time_of(a, s, LATENCY_SERVER, e, t->rtt_ns);
-        if (s->half_open >= HALF_OPEN_FROM)
-            trouble_note(a, TROUBLE_HALF_OPEN, i, &e->flow, e->ts_ns);
-    }
-    if (server_moves && now[EVENT_SERVER] == TCP_ESTABLISHED &&
-        was[EVENT_SERVER] < TCP_ESTABLISHED) {
-        s->completed++;
-        s->answered_ns = s->heard_ns = e->ts_ns;
-    }
+    if (server_moves && now[EVENT_SERVER] == TCP_SYN_RECEIVED)
+        on_answer(a, i, e);
+    if (server_moves && now[EVENT_SERVER] == TCP_ESTABLISHED && was[EVENT_SERVER] < TCP_ESTABLISHED)
+        on_completed(s, e);
     if (was[EVENT_CLIENT] == TCP_CLOSED && now[EVENT_CLIENT] == TCP_SYN_SENT)
         on_attempt(a, s, e);
     else if (was[EVENT_CLIENT] == TCP_SYN_SENT && now[EVENT_CLIENT] == TCP_CLOSED)
@@ -331,6 +348,42 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
         on_close(a, i, e);
     else if (!was_open && feed_both_open(now))
         on_open(a, i, e);
+    if (t->over)
+        feed_fresh(a, i, NULL, e, &t->fresh);
+}
+
+/* What waited, sort by sort: see feed_transition and feed_signal. */
+void feed_waiting(struct alarm_engine *a, enum wait_kind kind, const struct waiting *w) {
+    for (unsigned n = 0; n < w->count; n++) {
+        const struct event *e = &w->event[n];
+        /* Of a full table it may have gone since. */
+        int64_t i = a->services < MOST_SERVICES ? w->service[n] : service_of(a, &e->flow);
+        if (i == NONE)
+            continue;
+        struct service *s = &a->service[i];
+        switch (kind) {
+        case WAIT_ATTEMPT:
+            on_attempt(a, s, e);
+            break;
+        case WAIT_ANSWER:
+            on_answer(a, i, e);
+            break;
+        case WAIT_TURN:
+            if (feed_both_open(e->transition.was)) {
+                on_close(a, i, e);
+                break;
+            }
+            on_settled(a, s, e);
+            on_completed(s, e);
+            on_open(a, i, e);
+            break;
+        case WAIT_REPLY:
+            time_of(a, s, LATENCY_REPLY, e, e->signal.value_ns);
+            break;
+        default:
+            feed_fresh(a, i, NULL, e, &e->signal.fresh);
+        }
+    }
 }
 
 /* ---- connections ---- */
@@ -338,9 +391,11 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
 void feed_fresh(struct alarm_engine *a, int64_t i, struct pair *p, const struct event *e,
                 const struct event_fresh *f) {
     struct service *s = &a->service[i];
+    bool again = f->again[0] > 0 || f->again[1] > 0;
     for (int role = 0; role < 2; role++) {
         s->laden[role] += f->laden[role];
-        s->again[role] += f->again[role];
+        if (again)
+            s->again[role] += f->again[role];
     }
     if (p != NULL) {
         p->laden += f->laden[0] + f->laden[1];
@@ -351,7 +406,7 @@ void feed_fresh(struct alarm_engine *a, int64_t i, struct pair *p, const struct 
         tap->two_sided[0]++;
     else if ((f->packets[0] > 0 && f->unseen[0]) || (f->packets[1] > 0 && f->unseen[1]))
         tap->one_sided[0]++;
-    if (f->again[0] > 0 || f->again[1] > 0)
+    if (again)
         trouble_note(a, TROUBLE_AGAIN, i, &e->flow, e->ts_ns);
 }
 

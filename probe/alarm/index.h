@@ -30,5 +30,10 @@ static inline int64_t index_next(const struct alarm_index *x, uint32_t tag, uint
     }
 }
 uint32_t index_hash(const void *data, size_t n, uint32_t more);
+static inline uint32_t index_mix(uint32_t x, uint32_t y) { /* the same for two numbers */
+    unsigned __int128 m =
+        (unsigned __int128)((uint64_t)y << 32 ^ x ^ 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
+    return (uint32_t)((uint64_t)m ^ (uint64_t)(m >> 64));
+}
 
 #endif

@@ -72,20 +72,20 @@ static void backlog_full(struct alarm_engine *a, int64_t i) {
     if ((s->syn_again == 0 && !alarm_is_known(a, ALARM_BACKLOG_FULL, i, NULL)) ||
         !judgement_begin(a, &j, ALARM_BACKLOG_FULL, i, NULL))
         return;
-    double share = s->attempts > 0    ? 100.0 * s->syn_again / s->attempts
-                   : s->syn_again > 0 ? 100
-                                      : 0;
+    double share = service_attempts(s) > 0 ? 100.0 * s->syn_again / service_attempts(s)
+                   : s->syn_again > 0      ? 100
+                                           : 0;
     double least = rule_of(&j, ALARM_SAMPLES);
     j.value = share;
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = rule_of(&j, ALARM_CLEAR);
-    j.samples = s->attempts;
+    j.samples = service_attempts(s);
     bool raise = share > j.raise && s->syn_again >= least && s->completed > 0;
     j.level = raise                                          ? LEVEL_WARNING
               : share < j.clear || s->syn_again < least / 10 ? LEVEL_QUIET
                                                              : LEVEL_BETWEEN;
     j.detail.count = s->syn_again;
-    j.detail.total = s->attempts;
+    j.detail.total = service_attempts(s);
     j.detail.rate = s->completed;
     j.trouble = TROUBLE_SILENT;
     alarm_judge(a, &j);

@@ -25,6 +25,7 @@ void mass_close_note(struct alarm_engine *a, uint32_t i, const struct event *e) 
         s->closers = calloc(1, sizeof *s->closers);
         if (s->closers == NULL)
             return;
+        s->has_closers = true;
     }
     struct closer *c = &s->closers->ring[s->closers->next++ % CLOSER_RING];
     addr_of(e->flow.family, e->flow.client, &c->client);

@@ -49,7 +49,7 @@ void detect_unreachable(struct alarm_engine *a, int64_t i) {
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = 1;
     j.since_ns = first_ns;
-    j.samples = s->attempts;
+    j.samples = service_attempts(s);
     j.level = n >= j.raise && clients >= rule_of(&j, ALARM_SAMPLES) && long_enough ? LEVEL_WARNING
               : answered || forgotten                                              ? LEVEL_QUIET
                                                                                    : LEVEL_BETWEEN;

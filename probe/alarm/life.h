@@ -18,6 +18,7 @@ struct alarm_rule {
 const struct alarm_rule *rules_find(const struct alarm_rules *r, enum alarm_kind kind,
                                     const char *service, const struct base_addr *client);
 bool rules_allows(const struct alarm_rules *r, const struct base_addr *client);
+bool rules_allow_some(const struct alarm_rules *r); /* anyone at all */
 double rules_least(const struct alarm_rules *r, enum alarm_kind kind, enum alarm_number n);
 bool rules_limit_idle(const struct alarm_rules *r); /* any of them, for anyone */
 

@@ -268,6 +268,10 @@ bool rules_allows(const struct alarm_rules *r, const struct base_addr *client) {
     return false;
 }
 
+bool rules_allow_some(const struct alarm_rules *r) {
+    return r->allows > 0;
+}
+
 bool rules_limit_idle(const struct alarm_rules *r) {
     for (size_t i = 0; i < r->sets; i++)
         if ((i == 0 || r->set[i].given[ALARM_IDLE_LONG]) &&

@@ -15,6 +15,7 @@ enum {
     LOOK = 32     /* entries that the hand looks at before it gives up */
 };
 
+/* The new entries are not touched before they are taken. */
 static int make_room(void *array, uint32_t *room, uint32_t most, size_t size) {
     uint32_t fresh = *room ? *room * 2 : FIRST_ROOM;
     void **at = array;
@@ -26,7 +27,6 @@ static int make_room(void *array, uint32_t *room, uint32_t most, size_t size) {
         return -1;
     if (had > 0)
         memcpy(grown, *at, had);
-    memset(grown + had, 0, octets - had);
     free(*at);
     *at = grown;
     *room = fresh;
@@ -47,8 +47,10 @@ static void service_clean(struct service *s) {
 
 static void endpoint_drop(struct alarm_engine *a, uint32_t i) {
     const struct endpoint *e = &a->endpoint[i];
-    if (e->addr.family == 4)
-        near_of(a, e->addr.octet, e->port)->service = 0;
+    if (e->addr.family == 4) {
+        struct endpoint_near *n = near_of(a, e->addr.octet, e->port);
+        n[0].service = n[1].service = 0;
+    }
     index_remove(&a->endpoint_index, e->tag, i);
     a->endpoint[i].used = false;
 }
@@ -81,6 +83,7 @@ static int64_t service_slot(struct alarm_engine *a) {
         if (a->services == a->services_room &&
             make_room(&a->service, &a->services_room, MOST_SERVICES, sizeof *a->service) != 0)
             return NONE;
+        a->service[a->services] = (struct service){0};
         return a->services++;
     }
     for (int n = 0; n < LOOK; n++) {
@@ -138,6 +141,7 @@ static int64_t endpoint_slot(struct alarm_engine *a) {
         if (a->endpoints == a->endpoints_room &&
             make_room(&a->endpoint, &a->endpoints_room, MOST_ENDPOINTS, sizeof *a->endpoint) != 0)
             return NONE;
+        a->endpoint[a->endpoints] = (struct endpoint){0};
         return a->endpoints++;
     }
     for (int n = 0; n < LOOK; n++) {
@@ -180,11 +184,15 @@ static int64_t endpoint_service(struct alarm_engine *a, const struct event_flow 
 
 int64_t service_look_up(struct alarm_engine *a, const struct event_flow *f) {
     struct endpoint_near n = {.scope = f->scope, .port = f->server_port};
+    struct endpoint_near *place = near_of(a, f->server, f->server_port);
     int64_t s = endpoint_service(a, f);
     memcpy(&n.addr, f->server, sizeof n.addr);
     n.service = (int16_t)(s + 1);
-    if (f->family == 4)
-        *near_of(a, f->server, f->server_port) = n;
+    if (f->family != 4)
+        return s;
+    if (place[0].service > 0)
+        place[1] = place[0]; /* of three that share it, the last two are known */
+    place[0] = n;
     return s;
 }
 
@@ -225,6 +233,8 @@ static int64_t pair_slot(struct alarm_engine *a, bool proven) {
         if (a->pairs == a->watch_room &&
             make_room(&a->watch, &a->watch_room, MOST_PAIRS, sizeof *a->watch) != 0)
             return NONE;
+        a->pair[a->pairs] = (struct pair){0};
+        a->watch[a->pairs] = (struct pair_watch){0};
         return a->pairs++;
     }
     int64_t victim = NONE;
@@ -297,6 +307,7 @@ static int64_t client_slot(struct alarm_engine *a) {
         if (a->clients == a->clients_room &&
             make_room(&a->client, &a->clients_room, MOST_CLIENTS, sizeof *a->client) != 0)
             return NONE;
+        a->client[a->clients] = (struct client){0};
         return a->clients++;
     }
     int64_t victim = NONE;
@@ -359,9 +370,11 @@ void trouble_note(struct alarm_engine *a, enum trouble t, int64_t service,
 
 /* ---- a window is over ---- */
 
-static void turn_service(struct service *s) {
+static void turn_service(struct service *s, uint64_t now_ns) {
+    if (s->attempts_all > 0 || s->answered > 0 || s->completed > 0 || s->closes > 0)
+        s->last_ns = now_ns;
     s->completed_before = s->completed;
-    s->attempts = s->answered = s->completed = s->refused = s->icmp = s->syn_again = s->closes = 0;
+    s->spared = s->answered = s->completed = s->refused = s->icmp = s->syn_again = s->closes = 0;
     s->attempts_all = 0;
     s->compared = s->slower = 0;
     s->aborts[0] = s->aborts[1] = s->odd_rst = 0;
@@ -450,7 +463,7 @@ void tables_turn(struct alarm_engine *a) {
     for (uint32_t i = 0; i < a->services; i++) {
         if (!a->service[i].used)
             continue;
-        turn_service(&a->service[i]);
+        turn_service(&a->service[i], a->now_ns);
         if (a->services > MOST_SERVICES / 2 && service_may_go(a, i, false))
             service_drop(a, i);
     }

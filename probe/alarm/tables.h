@@ -44,20 +44,22 @@ struct closers {
 };
 
 struct service {
-    /* what each connection touches: two lines of the cache */
-    _Alignas(64) bool used;
-    bool configured;
+    /* what each connection touches: a line of the cache */
+    _Alignas(64) uint64_t answered_ns; /* of the last attempt that was completed or refused */
+    uint64_t heard_ns;                 /* ... that had any answer, a SYN-ACK too */
+    int32_t half_open, open;           /* gauges, by transitions; set right by each picture */
+    uint32_t attempts_all, answered, completed, closes; /* in the window */
+    uint32_t completed_before;                          /* in the one before */
+    uint32_t laden[2];                                  /* segments with payload, in the window */
+    uint32_t second; /* that second_open and second_closed have come to */
+    bool used, configured, has_closers;
     bool has_often; /* some pair of it is counted by itself in the window */
-    uint32_t attempts, attempts_all, answered, completed, closes, completed_before;
-    uint64_t answered_ns;         /* of the last attempt that was completed or refused */
-    uint64_t heard_ns;            /* ... that had any answer, a SYN-ACK too */
-    uint64_t second;              /* that second_open and second_closed have come to */
-    int32_t half_open, open;      /* gauges, by transitions; set right by each picture */
+
     struct histogram *latency[3]; /* by enum latency */
     struct closers *closers;
     uint64_t last_ns;
-    uint32_t laden[2], again[2]; /* in the window: segments with payload, of these sent again */
-    uint16_t compared, slower;   /* handshakes of clients whose usual way is known; beyond it */
+    uint32_t spared, again[2]; /* attempts of those on allow lists; segments sent again */
+    uint16_t compared, slower; /* handshakes of clients whose usual way is known; beyond it */
 
     char *name;              /* of a configured one; else NULL */
     struct base_addr server; /* of the only one; family 0 when there are several */
@@ -89,8 +91,11 @@ struct service {
     struct baseline *series[5];      /* by enum series */
     bool series_asked[5];
 };
-#define SERVICE_HOT_OCTETS offsetof(struct service, name)
-static_assert(SERVICE_HOT_OCTETS == 128, "what each connection touches");
+static_assert(offsetof(struct service, latency) == 64, "what each connection touches");
+/* Those that count: not of allow lists. */
+static inline uint32_t service_attempts(const struct service *s) {
+    return s->attempts_all - s->spared;
+}
 enum latency { LATENCY_SERVER, LATENCY_CLIENT, LATENCY_REPLY };
 enum series { SERIES_SERVER, SERIES_CLIENT, SERIES_REPLY, SERIES_CLIENTS, SERIES_HALF_OPEN };
 

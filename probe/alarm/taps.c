@@ -40,14 +40,15 @@ static const char *name_of(const struct alarm_engine *a, uint8_t iface) {
     return name != NULL ? name : "";
 }
 
-uint32_t tap_of(struct alarm_engine *a, uint8_t iface, uint32_t scope) {
+uint32_t tap_look_up(struct alarm_engine *a, uint8_t iface, uint32_t scope) {
     struct tap_near *n = &a->tap_near[(scope * 2654435761u ^ iface) % TAPS_NEAR];
     char vlan[ALARM_VLAN_TEXT] = "";
-    if (n->known && n->scope == scope && n->iface == iface)
-        return n->tap;
-    if (scope != 0 && a->config.vlan != NULL)
-        a->config.vlan(a->config.service_context, scope, vlan);
-    uint32_t tap = tap_named(a, name_of(a, iface), vlan);
-    *n = (struct tap_near){.known = true, .iface = iface, .scope = scope, .tap = (uint16_t)tap};
-    return tap;
+    if (n->tap == 0 || n->scope != scope || n->iface != iface) {
+        if (scope != 0 && a->config.vlan != NULL)
+            a->config.vlan(a->config.service_context, scope, vlan);
+        uint32_t tap = tap_named(a, name_of(a, iface), vlan);
+        *n = (struct tap_near){.iface = iface, .scope = scope, .tap = (uint16_t)(tap + 1)};
+    }
+    a->tap_last = *n;
+    return n->tap - 1u;
 }

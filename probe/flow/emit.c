@@ -53,6 +53,9 @@ void emit_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, uns
     restore_settle(t, f);
     e.transition.by = by == FLOW_NOBODY ? EVENT_NOBODY : by == client ? EVENT_CLIENT : EVENT_SERVER;
     note_handshake_step(handshake, &e.transition);
+    e.transition.over = handshake->over != NULL;
+    if (e.transition.over)
+        e.transition.fresh = *handshake->over;
     t->counters.transitions++;
     t->sink(t->context, &e);
 }

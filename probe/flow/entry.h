@@ -32,6 +32,7 @@ enum flow_flag {
     FLOW_ODD = 0x20000,   /* its odd RST was told */
     FLOW_TAP_LOST = 0x40000, /* rules.tap_loses when it was folded */
     FLOW_OVER = 0x80000,     /* each end is CLOSED or in TIME_WAIT, and that was told */
+    FLOW_TOLD = 0x4000000,   /* ... and nothing was seen of it since (signal_over) */
     FLOW_IFACE_AT = 27       /* from this bit on: the number of its first packet's interface */
 };
 

@@ -71,11 +71,11 @@ static bool is_over(uint8_t state) {
     return state == TCP_CLOSED || state == TCP_TIME_WAIT;
 }
 
-/* Alarms ask nothing of a connection that is over and had no packet since the window before. Of
- * most its head alone tells. */
+/* Alarms ask nothing of a connection that is over and had no packet since that was told, or since
+ * the window before. Of most its head alone tells. */
 static bool is_past(const struct flow_tracker *t, const struct flow *f) {
     return t->picture.purpose == EVENT_FOR_WINDOW && (f->flags & FLOW_OVER) &&
-           f->last_ns <= t->picture.before_ns;
+           ((f->flags & FLOW_TOLD) || f->last_ns <= t->picture.before_ns);
 }
 
 /* ... or none but those that were told of. */

@@ -204,44 +204,38 @@ void signal_fresh(const struct body *b, struct event_fresh *fresh) {
 }
 
 /* So the next picture need not unfold each connection that has ended since the last. */
-static void send_over(struct flow_tracker *t, const struct flow *f, uint64_t ts_ns,
-                      const struct event_fresh *fresh) {
+void signal_over(struct flow_tracker *t, struct body *b, uint64_t ts_ns) {
     struct event e; /* not zeroed as a whole: see send_transition */
+    if (!wanted(t))
+        return;
     e.ts_ns = ts_ns;
     e.type = EVENT_SIGNAL;
-    emit_identity(t, f, &e.flow);
-    e.signal.kind = EVENT_OVER;
-    e.signal.by = EVENT_NOBODY;
-    e.signal.value_ns = 0;
-    e.signal.fresh = *fresh;
+    emit_identity(t, b->flow, &e.flow);
+    e.signal = (struct event_signal){.kind = EVENT_OVER, .by = EVENT_NOBODY};
+    signal_fresh(b, &e.signal.fresh);
+    signal_fresh_told(b);
+    b->flow->flags |= FLOW_TOLD;
     t->sink(t->context, &e);
 }
 
-void signal_over(struct flow_tracker *t, struct body *b, uint64_t ts_ns) {
-    struct event_fresh fresh;
-    if (!wanted(t))
-        return;
-    signal_fresh(b, &fresh);
-    signal_fresh_told(b);
-    send_over(t, b->flow, ts_ns, &fresh);
-}
-
-void signal_over_lean(struct flow_tracker *t, struct flow *f, struct lean *l, uint64_t ts_ns) {
-    struct event_fresh fresh = {.iface = (uint8_t)(f->flags >> FLOW_IFACE_AT)};
+bool signal_over_lean(struct flow_tracker *t, struct flow *f, struct lean *l,
+                      struct event_fresh *fresh) {
     unsigned client = flow_client(f);
     if (!wanted(t))
-        return;
+        return false;
+    *fresh = (struct event_fresh){.iface = (uint8_t)(f->flags >> FLOW_IFACE_AT)};
     for (unsigned role = 0; role < 2; role++) {
         unsigned side = role == EVENT_CLIENT ? client : !client;
         const struct tcp_endpoint *me = &l->end[side];
         uint16_t packets = (uint16_t)(me->laden + me->bare);
-        fresh.packets[role] = (uint16_t)(packets - l->told_packets[side]);
-        fresh.laden[role] = (uint16_t)(me->laden - l->told_laden[side]);
-        fresh.unseen[role] = (me->flags & TCP_ACKING) && !(l->end[!side].flags & TCP_SEEN);
+        fresh->packets[role] = (uint16_t)(packets - l->told_packets[side]);
+        fresh->laden[role] = (uint16_t)(me->laden - l->told_laden[side]);
+        fresh->unseen[role] = (me->flags & TCP_ACKING) && !(l->end[!side].flags & TCP_SEEN);
         l->told_packets[side] = packets;
         l->told_laden[side] = me->laden;
     }
-    send_over(t, f, ts_ns, &fresh);
+    f->flags |= FLOW_TOLD;
+    return true;
 }
 
 bool signal_is_told(const struct pool *p, const struct flow *f) {

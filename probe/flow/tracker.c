@@ -257,6 +257,7 @@ static void step(struct flow_tracker *t, uint32_t index, const struct segment *s
         begin_another(t, b, s, from, &rules, &v);
     }
     f->last_ns = s->ts_ns;
+    f->flags &= ~(uint32_t)FLOW_TOLD;
     if (!(f->flags & FLOW_COUNTED) && v.steps == 0)
         f->flags |= FLOW_TENTATIVE; /* nothing to tell yet, and perhaps never */
     measure(t, b, from, &v);

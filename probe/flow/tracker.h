@@ -78,6 +78,7 @@ enum { FLOW_NOBODY = 2 };
 struct emit_handshake {
     uint64_t server_ns, client_ns;
     bool retried;
+    const struct event_fresh *over; /* it ends with this step: what passed, for alarms; or NULL */
 };
 void emit_transition(struct flow_tracker *t, struct flow *f, uint64_t ts_ns, unsigned by,
                      const struct tcp_step *step, const struct emit_handshake *handshake);
@@ -148,7 +149,9 @@ void signal_reply(struct flow_tracker *t, struct flow *f, const struct tcp_endpo
                   const struct segment *s);
 /* Both ends are over, or one is not any more. */
 void signal_over(struct flow_tracker *t, struct body *b, uint64_t ts_ns);
-void signal_over_lean(struct flow_tracker *t, struct flow *f, struct lean *l, uint64_t ts_ns);
+/* The same where a step tells it (emit_handshake). False: nobody asks. */
+bool signal_over_lean(struct flow_tracker *t, struct flow *f, struct lean *l,
+                      struct event_fresh *fresh);
 void signal_fresh(const struct body *b, struct event_fresh *fresh);
 void signal_fresh_told(struct body *b);
 bool signal_is_told(const struct pool *p, const struct flow *f); /* no packet since that */

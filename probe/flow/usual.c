@@ -137,17 +137,19 @@ static bool is_over(uint8_t state) {
 
 static void tell(struct flow_tracker *t, struct flow *f, struct lean *l, const struct segment *s,
                  unsigned from, const struct tcp_verdict *v) {
-    const struct emit_handshake h = {.server_ns = l->handshake_ns[0],
-                                     .client_ns = l->handshake_ns[1]};
+    struct emit_handshake h = {.server_ns = l->handshake_ns[0], .client_ns = l->handshake_ns[1]};
+    struct event_fresh fresh;
+    bool over = v->steps > 0 && is_over(l->end[0].state) && is_over(l->end[1].state);
     if (s->payload > 0)
         signal_asking(t, f, l->end, s, from);
     flow_note_quality(t, s->payload > 0, false);
-    for (unsigned i = 0; i < v->steps; i++)
+    for (unsigned i = 0; i < v->steps; i++) {
+        if (over && i + 1 == v->steps && signal_over_lean(t, f, l, &fresh))
+            h.over = &fresh;
         emit_transition(t, f, s->ts_ns, from, &v->step[i], &h);
-    if (v->steps > 0 && is_over(l->end[0].state) && is_over(l->end[1].state)) {
-        signal_over_lean(t, f, l, s->ts_ns);
-        f->flags |= FLOW_OVER;
     }
+    if (over)
+        f->flags |= FLOW_OVER;
 }
 
 bool usual_step(struct flow_tracker *t, uint32_t index, const struct segment *s, unsigned from) {
@@ -173,6 +175,7 @@ bool usual_step(struct flow_tracker *t, uint32_t index, const struct segment *s,
     f->form = FORM_LEAN;
     f->body = place;
     f->last_ns = s->ts_ns;
+    f->flags &= ~(uint32_t)FLOW_TOLD;
     assert(!FLOW_VERIFY || verify_same(t, f, &v, &expected));
     tell(t, f, l, s, from, &v);
     if (l->end[0].state != TCP_ESTABLISHED || l->end[1].state != TCP_ESTABLISHED)

@@ -26,6 +26,15 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/probe/cli/worker.c PROPERTIES 
 set_source_files_properties(${PROJECT_SOURCE_DIR}/probe/cli/probe_loop.c PROPERTIES COMPILE_DEFINITIONS
                             "probe_drain=bench_drain;probe_store_snapshot_go_on=bench_snapshot_go_on")
 
+# `read` as it is, or without its alarms: one of its files asks the bench.
+add_executable(spanwatch-bench-alarms ${CMAKE_CURRENT_LIST_DIR}/alarms_share.c ${PROJECT_SOURCE_DIR}/probe/cli/read.c)
+target_include_directories(spanwatch-bench-alarms PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/probe/cli)
+target_link_libraries(spanwatch-bench-alarms PRIVATE ${rooms} PkgConfig::UV)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/probe/cli/read.c PROPERTIES COMPILE_DEFINITIONS
+                            "cli_alarms_take=bench_alarms_take;read_pipe_start=bench_pipe_start")
+add_test(NAME bench_alarms COMMAND spanwatch-bench-alarms ${PROJECT_SOURCE_DIR}/pcaps/demo.pcap 2)
+set_tests_properties(bench_alarms PROPERTIES LABELS bench TIMEOUT 60)
+
 add_executable(spanwatch-bench-growth ${CMAKE_CURRENT_LIST_DIR}/growth.c)
 target_link_libraries(spanwatch-bench-growth PRIVATE flow base)
 add_test(NAME bench_growth COMMAND spanwatch-bench-growth 20000)
