@@ -123,7 +123,7 @@ static void measure(struct alarm_engine *a, struct baseline *b) {
     double value[WEEK_HOURS * CELL_VALUES];
     size_t n;
     unsigned hour = hour_of_week(b->hour);
-    double history_h = a->config.history_hours > 0 ? a->config.history_hours : DAY_HOURS;
+    double history_h = a->config.history_hours;
     b->known = b->hour_known = false;
     if (gather(b, hour, WEEK_HOURS, value, &n) < LEAST_OCCASIONS &&
         gather(b, hour % DAY_HOURS, DAY_HOURS, value, &n) < LEAST_OCCASIONS) {

@@ -7,6 +7,8 @@
  */
 #include "engine.h"
 
+enum { HISTORY_HOURS = 24 };
+
 struct alarm_engine *alarm_new(const struct alarm_config *config) {
     struct alarm_engine *a = aligned_alloc(_Alignof(struct alarm_engine), sizeof *a);
     if (a == NULL)
@@ -15,6 +17,8 @@ struct alarm_engine *alarm_new(const struct alarm_config *config) {
     a->config = *config;
     if (a->config.sources == 0)
         a->config.sources = 1;
+    if (a->config.history_hours <= 0)
+        a->config.history_hours = HISTORY_HOURS;
     a->seq = config->first_seq != 0 ? config->first_seq : 1;
     a->drop_ratio = a->gap_ratio = a->one_sided_ratio = a->copy_ratio = NAN;
     a->trouble = calloc(TROUBLE_SORTS, sizeof *a->trouble);

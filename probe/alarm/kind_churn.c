@@ -33,7 +33,7 @@ void detect_churn(struct alarm_engine *a, struct pair *p) {
     struct usual own = {0};
     double rate = (double)p->opened / ALARM_WINDOW_S;
     bool known = alarm_is_known(a, ALARM_CHURN, p->service, &p->client);
-    double hours = a->config.history_hours > 0 ? a->config.history_hours : 24;
+    double hours = a->config.history_hours;
     /* Below OFTEN a pair is not counted by itself, and what rules ask for is far above. */
     if ((p->opened < OFTEN && p->rate == NULL && !known) || rules_allows(a->rules, &p->client) ||
         !judgement_begin(a, &j, ALARM_CHURN, p->service, &p->client))

@@ -155,7 +155,7 @@ static uint32_t ask_again_s(const struct pair_watch *w, double absent_s, double 
 
 static bool is_followed(const struct alarm_engine *a, const struct pair *p, double ratio) {
     const struct alarm_config *c = &a->config;
-    double hours = c->history_hours > 0 ? c->history_hours : DAY_HOURS;
+    double hours = c->history_hours;
     if (c->named != NULL && p->last_hour > p->first_hour &&
         c->named(c->service_context, &p->client))
         return true;
