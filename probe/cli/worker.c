@@ -249,7 +249,7 @@ static void publish_clock(struct cli_worker *w) {
 }
 
 /* The main loop may have to share this thread's core: while more packets are at hand, it is woken
- * for many notes at a time (and looks for itself ten times a second). */
+ * for many notes at a time. */
 static void wake(struct cli_worker *w, bool busy) {
     if (w->told == 0 || (busy && w->told < WAKE_NOTES))
         return;
@@ -281,8 +281,11 @@ static void take_last(struct cli_worker *w) {
     cli_hand_over_take(w->others, w->number, &w->pipe, UINT64_MAX);
 }
 
-/* How long to wait for packets. Others wait for the word that there are none. */
+/* How long to wait for packets: not before the main loop knows of all notes. Others wait for the
+ * word that there are none. */
 static int patience_ms(const struct cli_worker *w, bool picturing) {
+    if (w->told > 0)
+        return 0;
     if (picturing)
         return PICTURE_MS;
     if (w->others == NULL)
