@@ -10,9 +10,11 @@
 
 enum {
     FIRST_ROOM = 64,
-    LINE = 64,    /* octets of a line of the cache */
-    IDLE_S = 900, /* an unconfigured service or a client that was silent for so long may go */
-    LOOK = 32     /* entries that the hand looks at before it gives up */
+    LINE = 64,       /* octets of a line of the cache */
+    IDLE_S = 900,    /* an unconfigured service or a client that was silent for so long may go */
+    LOOK = 32,       /* entries that the hand looks at before it gives up */
+    LOOK_PROVEN = 8, /* the same for a pair that has shaken hands, of which there may be a million:
+                        what the hand comes to first is mostly the oldest anyway */
 };
 
 /* The new entries are not touched before they are taken. */
@@ -238,7 +240,8 @@ static int64_t pair_slot(struct alarm_engine *a, bool proven) {
         return a->pairs++;
     }
     int64_t victim = NONE;
-    for (int n = 0; n < LOOK && a->pairs > 0; n++) {
+    int look = proven ? LOOK_PROVEN : LOOK;
+    for (int n = 0; n < look && a->pairs > 0; n++) {
         uint32_t i = a->pairs_hand++ % a->pairs;
         struct pair *p = &a->pair[i];
         if (!a->watch[i].used && !crowded)
