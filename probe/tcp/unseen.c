@@ -25,16 +25,18 @@ bool machine_beyond_window(struct machine *m) {
     return true;
 }
 
-/* Below all that the receiver awaits, by more than any reordering explains: of another connection,
- * or forged. */
-bool machine_is_stale(const struct machine *m) {
+/* By more than any reordering explains. */
+static bool is_far_below(uint32_t n, uint32_t mark) {
     enum { REORDER = 1 << 20 };
+    return tcp_before(n, mark) && mark - n > REORDER;
+}
+
+/* Below all that the receiver awaits: of another connection, or forged. */
+bool machine_is_stale(const struct machine *m) {
     const struct tcp_endpoint *me = &m->c->end[m->from], *peer = &m->c->end[!m->from];
-    uint32_t end = m->s->seq + m->s->payload;
-    if (machine_is(peer, TCP_ACKING) && tcp_before(end, peer->acked - REORDER))
-        return true;
-    return machine_is(me, TCP_ACKING) &&
-           tcp_before(m->s->ack, me->acked - REORDER); /* RFC 5961 section 5 */
+    return (machine_is(peer, TCP_ACKING) && is_far_below(m->s->seq + m->s->payload, peer->acked)) ||
+           (machine_is(me, TCP_ACKING) &&
+            is_far_below(m->s->ack, me->acked)); /* RFC 5961 section 5 */
 }
 
 void machine_open_hole(struct machine *m, uint32_t seq) {

@@ -156,6 +156,16 @@ static void model_signal(struct model *m, const struct event *e) {
     model_mix(m, &e->signal.value_ns, sizeof e->signal.value_ns);
 }
 
+/* What is valid of it. */
+static void model_mix_transition(struct model *m, const struct event_transition *x) {
+    model_mix(m, x, offsetof(struct event_transition, over) + sizeof x->over);
+    model_mix(m, &x->rtt_ns, sizeof x->rtt_ns);
+    if (x->over) {
+        model_mix(m, x->fresh.packets, sizeof x->fresh.packets);
+        model_mix(m, x->fresh.laden, sizeof x->fresh.laden);
+    }
+}
+
 /* The tracker's sink. */
 static void model_take(void *context, const struct event *e) {
     struct model *m = context;
@@ -175,8 +185,10 @@ static void model_take(void *context, const struct event *e) {
     model_mix(m, &e->ts_ns, sizeof e->ts_ns);
     model_mix(m, e->flow.client, sizeof e->flow.client);
     model_mix(m, &e->flow.client_port, sizeof e->flow.client_port);
-    model_mix(m, transition ? (const void *)&e->transition : (const void *)&e->connection.state,
-              transition ? sizeof e->transition : 2);
+    if (transition)
+        model_mix_transition(m, &e->transition);
+    else
+        model_mix(m, e->connection.state, sizeof e->connection.state);
 }
 
 /* After a batch. */
