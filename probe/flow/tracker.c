@@ -432,7 +432,11 @@ void flow_prepare(struct flow_tracker *t, struct segment *segment, const uint8_t
 
 void flow_batch_ready(struct flow_tracker *t, const struct segment *segment, const uint8_t *verdict,
                       const struct flow_ready *ready, size_t n) {
-    take_batch(t, segment, verdict, (const struct ready *)(const void *)ready, n);
+    const struct ready *r = (const struct ready *)(const void *)ready;
+    for (size_t i = 0; i < n; i++) /* another thread has made the keys, for another core's cache */
+        if (verdict[i] == DECODE_TCP)
+            table_prefetch(&t->table, r[i].key.hash);
+    take_batch(t, segment, verdict, r, n);
 }
 
 void flow_batch(struct flow_tracker *t, struct segment *segment, const uint8_t *verdict, size_t n) {
