@@ -58,6 +58,7 @@ struct alarm_engine {
     uint32_t times_given;    /* samples of latency that unnamed services had in this second */
     uint64_t times_until_ns; /* when it ends */
     uint64_t wait_until_ns;  /* for so long those that wait may; 0: there are none */
+    uint64_t late_until_ns;  /* some connection had a long handshake less than 5 s before that */
     struct tap_near {        /* looked up last */
         uint32_t scope;
         uint16_t tap; /* + 1; 0: none */
@@ -86,6 +87,7 @@ struct alarm_engine {
     uint32_t scans, of_kind[ALARM_KINDS]; /* of_kind: entries of alarms of each kind */
     struct port_map *port_map[MOST_PORT_MAPS];
     uint32_t port_maps;
+    struct late_open late[LATE_OPENS];
     struct entry *entry;
     uint32_t entries, entries_room;
     struct alarm_index entry_index;
@@ -245,6 +247,11 @@ void detect_latency(struct alarm_engine *a, int64_t s); /* handshake_latency, ap
 void detect_drop(struct alarm_engine *a, int64_t s);    /* client_drop */
 void detect_mass_close(struct alarm_engine *a, int64_t s);
 void mass_close_note(struct alarm_engine *a, uint32_t s, const struct event *e);
+void mass_close_late(struct alarm_engine *a, const struct event *e); /* it opens, LATE_S after */
+uint64_t mass_close_late_open(const struct alarm_engine *a, const struct event_flow *f);
+static inline uint64_t mass_close_opened(const struct alarm_engine *a, const struct event *e) {
+    return e->ts_ns < a->late_until_ns ? mass_close_late_open(a, &e->flow) : e->flow.first_ns;
+}
 void mass_close_back(struct alarm_engine *a, uint32_t s, const struct event *e);
 void detect_forged(struct alarm_engine *a, int64_t s);               /* rst_injection */
 void detect_client_forged(struct alarm_engine *a, struct client *c); /* syn_in_established */

@@ -7,7 +7,6 @@
 #include "engine.h"
 
 enum {
-    BURST_S = 5, /* of mass_close */
     MINUTE_S = 60,
     BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
     MANY_CLOSED = 4,    /* one in so many of those that were open */
@@ -106,8 +105,8 @@ static bool had_many(const struct service *s, uint32_t second) {
 }
 
 /* A close counts for each span of 5 s that it lies in, and that the connection was open before. */
-static void close_in_seconds(struct service *s, const struct event *e) {
-    uint64_t second = e->ts_ns / BASE_NS_PER_S, begun = e->flow.first_ns / BASE_NS_PER_S;
+static void close_in_seconds(struct service *s, const struct event *e, uint64_t opened_ns) {
+    uint64_t second = e->ts_ns / BASE_NS_PER_S, begun = opened_ns / BASE_NS_PER_S;
     uint64_t from = second - (BURST_S - 1);
     if (from <= begun)
         from = begun + 1;
@@ -133,7 +132,7 @@ static void on_close(struct alarm_engine *a, int64_t i, const struct event *e) {
         return;
     s->closes++;
     if (many) {
-        close_in_seconds(s, e);
+        close_in_seconds(s, e, mass_close_opened(a, e));
         mass_close_note(a, (uint32_t)i, e);
     }
     if (!s->has_often || *sketch_at(a->sketch, pair_tag(&e->flow, (uint32_t)i)).opened < OFTEN)
@@ -161,6 +160,8 @@ static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     if (had_many(s, second))
         seconds_to(s, second);
     s->open++;
+    if (e->ts_ns - e->flow.first_ns >= LATE_S * BASE_NS_PER_S)
+        mass_close_late(a, e);
     if (s->has_closers)
         mass_close_back(a, (uint32_t)i, e);
     struct sketch_place at = sketch_at(a->sketch, pair_tag(&e->flow, (uint32_t)i));

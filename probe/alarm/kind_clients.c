@@ -1,7 +1,9 @@
 /*
  * client_drop: many clients of a service are gone. Different clients with an ESTABLISHED connection
  * in the picture, against the baseline of that number. Raised below `raise` % of the median less
- * `factor` MAD, where the median is at least `samples`; quiet above `clear` % of it.
+ * `factor` MAD, where the median is at least `samples`; quiet above `clear` % of it. Who has opened
+ * one in the window is not gone, though it is closed again: a service that turns its clients away
+ * has another trouble, and another alarm.
  *
  * client_silent: a client that is there in nearly every hour is not, or one that the CMDB names.
  * Present: a connection open in the picture, or opened in the window. Habitual: seen for a day or
@@ -24,6 +26,17 @@ enum { LEARN_CLIENTS_FROM = 5, DAY_HOURS = 24, FORGET_DAYS = 7, OFTEN_AN_HOUR = 
 
 static const double by_the_clock = 1.5; /* longest gap over mean gap; by chance it is ln(n) */
 
+/* Clients that are connected in the picture, or were in the window. */
+static uint32_t not_gone(const struct alarm_engine *a, int64_t service) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < a->pairs; i++) {
+        struct sketch_place at = sketch_at(a->sketch, a->watch[i].tag);
+        bool here = a->pair[i].established > 0 || (*at.here & at.bit) != 0;
+        n += a->watch[i].used && a->pair[i].service == service && here;
+    }
+    return n;
+}
+
 void detect_drop(struct alarm_engine *a, int64_t i) {
     const struct service *s = &a->service[i];
     struct judgement j;
@@ -44,9 +57,8 @@ void detect_drop(struct alarm_engine *a, int64_t i) {
     j.baseline = usual.median;
     j.samples = s->clients;
     j.thin = engine_doubts(a) || !known;
-    j.level = s->clients < j.raise   ? LEVEL_WARNING
-              : s->clients > j.clear ? LEVEL_QUIET
-                                     : LEVEL_BETWEEN;
+    bool gone = s->clients < j.raise && not_gone(a, i) < j.raise;
+    j.level = gone ? LEVEL_WARNING : s->clients > j.clear ? LEVEL_QUIET : LEVEL_BETWEEN;
     j.detail.count = s->clients;
     alarm_judge(a, &j);
 }

@@ -5,6 +5,9 @@
  * `samples` or more, where that is beyond chance: a service whose connections last half a minute
  * loses a fifth of them in any 5 s, and twice as many now and then. It is one event: what follows
  * is who comes back. Cleared when `clear` % of the clients are back, or after `limit` seconds.
+ *
+ * A connection is open from its handshake's end. That is where it began, but for those that took
+ * LATE_S or longer (behind a full backlog they come by hundreds): these are remembered for 5 s.
  */
 #include "engine.h"
 
@@ -14,9 +17,30 @@ static bool beyond_chance(uint32_t closed, double usual) {
     return closed > usual + 6 * sqrt(usual);
 }
 
+/* ---- when a connection was open ---- */
+
+static uint32_t late_tag(const struct event_flow *f) {
+    uint32_t ports = (uint32_t)f->client_port << 16 | f->server_port;
+    return index_hash(f->client, sizeof f->client, ports ^ (uint32_t)f->first_ns);
+}
+
+void mass_close_late(struct alarm_engine *a, const struct event *e) {
+    uint32_t tag = late_tag(&e->flow);
+    a->late[tag % LATE_OPENS] = (struct late_open){.tag = tag, .opened_ns = e->ts_ns};
+    a->late_until_ns = e->ts_ns + BURST_S * BASE_NS_PER_S;
+}
+
+uint64_t mass_close_late_open(const struct alarm_engine *a, const struct event_flow *f) {
+    uint32_t tag = late_tag(f);
+    const struct late_open *l = &a->late[tag % LATE_OPENS];
+    return l->tag == tag && l->opened_ns > f->first_ns ? l->opened_ns : f->first_ns;
+}
+
+/* ---- who closed ---- */
+
 void mass_close_note(struct alarm_engine *a, uint32_t i, const struct event *e) {
     struct service *s = &a->service[i];
-    if (e->flow.first_ns / BASE_NS_PER_S == e->ts_ns / BASE_NS_PER_S)
+    if (mass_close_opened(a, e) / BASE_NS_PER_S == e->ts_ns / BASE_NS_PER_S)
         return; /* it was not open when the second began */
     if (s->closers == NULL) {
         double least = rules_find(a->rules, ALARM_MASS_CLOSE, s->name, NULL)->number[ALARM_SAMPLES];

@@ -29,6 +29,14 @@ enum {
 
 enum { SECOND_RING = 16, CLOSER_RING = 256, SILENT_WINDOWS = 3 };
 
+/* Connections whose handshake took LATE_S or longer, by a hash: for mass_close. One may put another
+ * out: then its SYN counts again. */
+enum { BURST_S = 5, LATE_S = 1, LATE_OPENS = 2048 };
+struct late_open {
+    uint32_t tag;
+    uint64_t opened_ns;
+};
+
 /* Who closed what was open, lately: for mass_close. */
 struct closers {
     struct closer {
