@@ -29,6 +29,8 @@ struct packet {
 
 enum {
     CAPTURE_BATCH = 64,
+    CAPTURE_NAMED = 31, /* interfaces whose names are kept: event.h tells so many apart */
+    CAPTURE_NAME_TEXT = 64,
     CAPTURE_MAX_RECORD = 64 << 20 /* a longer record is a fault of the file */
 };
 
@@ -70,6 +72,11 @@ void capture_progress(const struct capture *c, uint64_t *done, uint64_t *total);
 
 /* What pcapng interface statistics blocks said was dropped (isb_ifdrop, isb_osdrop), summed. */
 void capture_drops(const struct capture *c, uint64_t *kernel, uint64_t *interface);
+
+/* The name that a pcapng file gives an interface (if_name), by its number; NULL where it gives
+ * none. It stands before the interface's first packet is handed out, and does not change: another
+ * thread may ask, of what it has been handed. */
+const char *capture_interface_name(const struct capture *c, unsigned iface);
 
 void capture_free(struct capture *c);
 

@@ -217,6 +217,10 @@ void capture_progress(const struct capture *c, uint64_t *done, uint64_t *total) 
         *total = 0;
 }
 
+const char *capture_interface_name(const struct capture *c, unsigned iface) {
+    return iface < CAPTURE_NAMED && c->tally.name[iface][0] != '\0' ? c->tally.name[iface] : NULL;
+}
+
 void capture_drops(const struct capture *c, uint64_t *kernel, uint64_t *interface) {
     *kernel = c->tally.kernel_drops;
     *interface = c->tally.interface_drops;

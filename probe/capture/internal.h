@@ -129,6 +129,7 @@ uint64_t capture_clock_ns(const struct capture_clock *k, uint64_t ticks);
 /* What all files of a capture count together. */
 struct capture_tally {
     uint32_t interfaces;
+    char name[CAPTURE_NAMED][CAPTURE_NAME_TEXT]; /* "": none */
     uint64_t kernel_drops, interface_drops;
 };
 

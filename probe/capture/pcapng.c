@@ -26,6 +26,7 @@ enum {
 
 enum {
     OPTION_END = 0,
+    OPTION_NAME = 2,
     OPTION_TSRESOL = 9,
     OPTION_TSOFFSET = 14,
     OPTION_IFDROP = 5,
@@ -147,6 +148,17 @@ static struct capture_interface *new_interface(struct capture_file *f) {
     return &g->interfaces[g->n++];
 }
 
+/* Cut to what there is room for; where it is padded with NULs it ends at the first. */
+static void note_name(struct capture_file *f, uint16_t iface, const struct option *o) {
+    if (iface >= CAPTURE_NAMED)
+        return;
+    size_t n = strnlen((const char *)o->value, o->length);
+    if (n >= CAPTURE_NAME_TEXT)
+        n = CAPTURE_NAME_TEXT - 1;
+    memcpy(f->tally->name[iface], o->value, n);
+    f->tally->name[iface][n] = '\0';
+}
+
 static void interface(struct capture_file *f, const struct body *b) {
     bool swapped = f->pcapng.swapped;
     if (too_short(f, b, 8))
@@ -165,6 +177,8 @@ static void interface(struct capture_file *f, const struct body *b) {
             resolution = *o.value;
         else if (o.code == OPTION_TSOFFSET && o.length == 8)
             offset_s = (int64_t)capture_u64(o.value, swapped);
+        else if (o.code == OPTION_NAME)
+            note_name(f, i->iface, &o);
     }
     capture_clock_init(&i->clock, resolution, offset_s);
 }

@@ -41,7 +41,10 @@ static void vlan_of(void *alarms, uint32_t scope, char out[ALARM_VLAN_TEXT]) {
 }
 
 static const char *interface_of(void *alarms, unsigned iface) {
-    const struct cli_options *o = ((const struct cli_alarms *)alarms)->options;
+    const struct cli_alarms *a = alarms;
+    const struct cli_options *o = a->options;
+    if (a->capture != NULL)
+        return capture_interface_name(a->capture, iface);
     return iface < o->interface_count ? o->interfaces[iface] : NULL;
 }
 

@@ -9,6 +9,7 @@
 #include "cli.h"
 
 #include "spanwatch/alarm.h"
+#include "spanwatch/capture.h"
 #include "spanwatch/redis.h"
 #include "spanwatch/store_redis.h"
 
@@ -26,6 +27,7 @@ struct cli_alarms {
     struct alarm_engine *engine; /* NULL: none */
     struct alarm_rules *rules, *fresh;
     const struct record_context *context; /* one a worker */
+    const struct capture *capture;        /* of files, whose interfaces may have names; or NULL */
     const struct cli_options *options;
 };
 

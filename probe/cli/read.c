@@ -102,6 +102,7 @@ static int run(struct read_job *job, struct record_stats *s, struct base_error *
         cli_snapshots_init(&job->snapshots, &job->context, 1, &job->config, error) != 0)
         return -1;
     p->path.pictures.for_snapshots = job->snapshots.maker != NULL;
+    job->alarms.capture = p->capture;
     if (cli_alarms_start(&job->alarms, &job->context, 1, &job->config, take_alarm, job, error) != 0)
         return -1;
     p->path.pictures.for_windows = true;

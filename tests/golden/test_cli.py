@@ -41,6 +41,19 @@ def block(kind, body):
     return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
 
 
+def two_taps(packets, *names):
+    """A pcapng file of several interfaces, each with a name; packets: [(interface, seconds, packet)]."""
+    octets = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    for name in names:
+        padded = name + b"\0" * (-len(name) % 4)
+        octets += block(1, struct.pack("<HHI", 101, 0, 0) + struct.pack("<HH", 2, len(name)) + padded + b"\0" * 4)
+    for interface, seconds, packet in packets:
+        stamp = round((START + seconds) * 1e6)
+        head = struct.pack("<IIIII", interface, stamp >> 32, stamp & 0xFFFFFFFF, len(packet), len(packet))
+        octets += block(6, head + packet)
+    return octets
+
+
 def pcapng(packets, interface_drops, kernel_drops):
     """The same as pcapng, closed by an interface statistics block that tells of drops."""
     octets = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(1, struct.pack("<HHI", 101, 0, 0))
@@ -220,6 +233,14 @@ class Cli(unittest.TestCase):
         self.assertEqual(times, sorted(times))
         self.assertEqual(self.lines("--records", "gaps", dropped), gaps)
         self.assertEqual(self.lines("--records", "gaps", self.capture), [])
+
+    def test_a_silent_interface_is_named(self):
+        packets = [(0, second, LATER[1]) for second in range(0, 100, 2)]
+        packets += [(1, second + 1, LATER[1]) for second in range(0, 50, 2)]
+        name = self.file("taps.pcapng", two_taps(sorted(packets, key=lambda p: p[1]), b"north", b"so\"uth"))
+        for workers in ("1", "2"):
+            alarms = [a for a in self.lines("--records", "alarms", "--workers", workers, name) if a["kind"] == "capture_silent"]
+            self.assertEqual([(a["status"], a["scope"]) for a in alarms], [("raised", {"interface": "so\"uth"})])
 
     def test_standard_input(self):
         with open(self.capture, "rb") as f:

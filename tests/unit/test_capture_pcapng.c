@@ -68,6 +68,48 @@ static void test_a_section_forgets_the_interfaces_before_it(void **state) {
     build_free(&b);
 }
 
+static void put_named(struct build *b, const char *name, size_t n) {
+    size_t at = block_begin(b, NG_INTERFACE);
+    put_u16(b, 1);
+    put_u16(b, 0);
+    put_u32(b, 0);
+    if (name != NULL)
+        put_option(b, 2, name, n);
+    put_option(b, 0, NULL, 0);
+    block_end(b, at);
+}
+
+static void test_names_of_interfaces(void **state) {
+    (void)state;
+    char longest[CAPTURE_NAME_TEXT + 9];
+    struct build b = {0};
+    struct capture *c;
+    memset(longest, 'x', sizeof longest);
+    put_section(&b);
+    put_named(&b, "eth0", 4);
+    put_named(&b, NULL, 0);
+    put_named(&b, "padded\0\0", 8);
+    put_packet(&b, 0, T0_US, 4, 4, 1);
+    put_section(&b); /* its interfaces are others */
+    put_named(&b, longest, sizeof longest);
+    put_named(&b, "", 0);
+    for (int i = 0; i < CAPTURE_NAMED; i++) /* more than are told apart */
+        put_named(&b, "more", 4);
+    assert_int_equal(capture_open_memory(&c, b.data, b.n, NULL), 0);
+    struct seen s = see_all(c);
+    assert_whole(&s, 1);
+    assert_string_equal(capture_interface_name(c, 0), "eth0");
+    assert_null(capture_interface_name(c, 1));
+    assert_string_equal(capture_interface_name(c, 2), "padded");
+    assert_int_equal(strlen(capture_interface_name(c, 3)), CAPTURE_NAME_TEXT - 1);
+    assert_null(capture_interface_name(c, 4));
+    assert_string_equal(capture_interface_name(c, CAPTURE_NAMED - 1), "more");
+    assert_null(capture_interface_name(c, CAPTURE_NAMED));
+    capture_free(c);
+    seen_free(&s);
+    build_free(&b);
+}
+
 static uint64_t time_of(int resolution, int64_t offset_s, uint64_t ticks) {
     struct build b = {0};
     put_section(&b);
@@ -312,6 +354,7 @@ int main(void) {
         cmocka_unit_test(test_interfaces_and_byte_orders),
         cmocka_unit_test(test_sections_of_both_byte_orders),
         cmocka_unit_test(test_a_section_forgets_the_interfaces_before_it),
+        cmocka_unit_test(test_names_of_interfaces),
         cmocka_unit_test(test_time_resolutions),
         cmocka_unit_test(test_time_offsets_and_clamps),
         cmocka_unit_test(test_simple_and_obsolete_packets),
