@@ -6,7 +6,7 @@
 
 #include "spanwatch/base.h"
 
-enum { HISTOGRAM_SUB = 8, HISTOGRAM_BUCKETS = 22 * HISTOGRAM_SUB, HISTOGRAM_WINDOWS = 3 };
+enum { HISTOGRAM_SUB = 8, HISTOGRAM_BUCKETS = 22 * HISTOGRAM_SUB, HISTOGRAM_WINDOWS = 6 };
 struct histogram {
     uint32_t n[HISTOGRAM_WINDOWS]; /* of each window; a ring, as the buckets */
     uint8_t now;                   /* the current window's place in it */

@@ -2,7 +2,7 @@
  * handshake_latency: SYN to SYN-ACK (the way to the server and its kernel) and SYN-ACK to ACK (the
  * way to the client), of handshakes in which nothing was sent again. app_latency: the last octet
  * asked to the first octet replied, less the way to the server. Each as the 95th percentile of the
- * window; where it has fewer than `samples`, together with the one or two windows before.
+ * window; where it has fewer than `samples`, together with up to five windows before.
  *
  * Raised above median + `factor` x MAD of the baseline, if that is more than `ratio` times the
  * median, `raise` ms above it, and beyond what one of its windows in twenty had; quiet below

@@ -3,8 +3,10 @@
  * connections in the last minute: different client ports that are live or were closed within `age`
  * seconds, as a share of `limit` (28,232 ports: Linux's ip_local_port_range). Raised at `raise` %,
  * critical at `critical` %, quiet below `clear` %. Raised too when ports are used again within
- * `age` seconds: at least `samples` times in a minute, and `factor` times as often as chance gives
- * at this rate and range (half of it: Linux prefers one parity for connect).
+ * `age` seconds: at least `samples` times, and `factor` times as often as chance gives at this rate
+ * and range (half of it: Linux prefers one parity for connect). In the last minute, or in this
+ * window alone: where a small range is used up at a high rate, no port comes again until it is
+ * used up, and then each does.
  */
 #include "engine.h"
 
@@ -58,6 +60,12 @@ static uint32_t ports_in_use(const struct port_map *m, uint32_t since) {
     return n;
 }
 
+/* More ports came again than chance brings, of `opened` while `used` were taken. */
+static bool beyond_chance(const struct judgement *j, double reused, double opened, double used) {
+    double chance = opened * used / (rule_of(j, ALARM_LIMIT) / 2);
+    return reused >= rule_of(j, ALARM_SAMPLES) && reused > rule_of(j, ALARM_FACTOR) * chance;
+}
+
 void detect_ports(struct alarm_engine *a, struct pair *p) {
     struct judgement j;
     struct port_map *m = p->ports;
@@ -65,15 +73,15 @@ void detect_ports(struct alarm_engine *a, struct pair *p) {
         !judgement_begin(a, &j, ALARM_TIME_WAIT_PORTS, p->service, &p->client))
         return;
     double range = rule_of(&j, ALARM_LIMIT), used = 0, reused = 0, opened = 0;
+    bool again = false;
     if (m != NULL) {
         uint64_t age = (uint64_t)rule_of(&j, ALARM_AGE);
         used = ports_in_use(m, (uint32_t)(a->now_ns / BASE_NS_PER_S - age));
         reused = minute_sum(m->reused);
         opened = minute_sum(m->opened);
+        again = beyond_chance(&j, reused, opened, used) ||
+                beyond_chance(&j, m->reused[0], m->opened[0], used);
     }
-    double chance = opened * used / (range / 2);
-    bool again =
-        reused >= rule_of(&j, ALARM_SAMPLES) && reused > rule_of(&j, ALARM_FACTOR) * chance;
     j.value = 100 * used / range;
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = rule_of(&j, ALARM_CLEAR);

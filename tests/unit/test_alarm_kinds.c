@@ -228,6 +228,85 @@ static void test_a_named_client_is_missed(void **state) {
     assert_int_equal(last_of(b, ALARM_CLIENT_SILENT)->status, ALARM_CLEARED);
 }
 
+/* ---- time_wait_ports: a small range at a high rate ---- */
+
+/* 60 connections a second out of 1,500 ports: from the 25th second on each comes again. In the
+ * minute before that most did not: it must not take another minute to tell. */
+static void test_a_small_range_is_used_up_soon(void **state) {
+    enum { RATE = 60, RANGE = 1500, DUE_S = RANGE / RATE + 20 };
+    struct bench *b = *state;
+    unsigned opened = 0;
+    begin(b);
+    window(b);
+    for (unsigned w = 0; w < DUE_S / WINDOW_S; w++) {
+        for (unsigned i = 0; i < RATE * WINDOW_S; i++, opened++) {
+            struct event_flow f = flow(b, 9, (uint16_t)(40000 + opened * 7 % RANGE), 443);
+            half_open(b, &f);
+            step(b, &f, answered, open_now, TCP_CAUSE_ACK, EVENT_CLIENT);
+        }
+        window(b);
+    }
+    expect(b, ALARM_TIME_WAIT_PORTS, ALARM_RAISED, ALARM_WARNING);
+}
+
+/* Ports of the whole range, by chance: some come again, and that is no trouble. */
+static void test_ports_by_chance(void **state) {
+    struct bench *b = *state;
+    uint32_t random = 1;
+    begin(b);
+    for (unsigned w = 0; w < 12; w++) {
+        for (unsigned i = 0; i < 600; i++) {
+            random = random * 1664525 + 1013904223;
+            struct event_flow f = flow(b, 9, (uint16_t)(32768 + (random >> 8) % 14116 * 2), 443);
+            half_open(b, &f);
+            step(b, &f, answered, open_now, TCP_CAUSE_ACK, EVENT_CLIENT);
+        }
+        window(b);
+    }
+    assert_null(last_of(b, ALARM_TIME_WAIT_PORTS));
+}
+
+/* ---- handshake_latency: of a service that few call ---- */
+
+static void shake_hands(struct bench *b, unsigned n, uint64_t rtt_ms) {
+    for (unsigned i = 0; i < n; i++) {
+        struct event_flow f = flow(b, 20 + i, (uint16_t)(30000 + i), 443);
+        struct event e = {.ts_ns = (b->now_s - 9 + i) * BASE_NS_PER_S,
+                          .flow = f,
+                          .type = EVENT_TRANSITION,
+                          .transition = {.was = {TCP_SYN_SENT, TCP_CLOSED},
+                                         .state = {TCP_ESTABLISHED, TCP_SYN_RECEIVED},
+                                         .cause = TCP_CAUSE_SYN_ACK,
+                                         .by = EVENT_SERVER,
+                                         .rtt_ns = rtt_ms * BASE_NS_PER_MS}};
+        alarm_event(b->engine, &e);
+        e.ts_ns += BASE_NS_PER_MS;
+        e.transition = (struct event_transition){.was = {TCP_ESTABLISHED, TCP_SYN_RECEIVED},
+                                                 .state = {TCP_ESTABLISHED, TCP_ESTABLISHED},
+                                                 .cause = TCP_CAUSE_ACK};
+        alarm_event(b->engine, &e);
+    }
+    window(b);
+}
+
+/* Seven handshakes a window: 30 samples, the least, lie within the last minute. */
+static void test_a_service_that_few_call_has_a_latency(void **state) {
+    struct bench *b = *state;
+    b->history_hours = 2;
+    begin(b);
+    for (unsigned w = 0; w < 3 * 360; w++)
+        shake_hands(b, 7, 2);
+    assert_int_equal(b->n, 0);
+    shake_hands(b, 7, 60);
+    shake_hands(b, 7, 60);
+    assert_null(last_of(b, ALARM_HANDSHAKE_LATENCY));
+    shake_hands(b, 7, 60);
+    expect(b, ALARM_HANDSHAKE_LATENCY, ALARM_RAISED, ALARM_WARNING);
+    for (unsigned w = 0; w < 6; w++)
+        shake_hands(b, 7, 2);
+    expect(b, ALARM_HANDSHAKE_LATENCY, ALARM_CLEARED, ALARM_WARNING);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
@@ -241,6 +320,9 @@ int main(void) {
         TEST(test_attempts_that_were_given_up_count),
         TEST(test_a_syn_ack_is_an_answer),
         TEST(test_a_named_client_is_missed),
+        TEST(test_a_small_range_is_used_up_soon),
+        TEST(test_ports_by_chance),
+        TEST(test_a_service_that_few_call_has_a_latency),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
