@@ -215,6 +215,7 @@ struct alarm_engine;
 
 struct alarm_counters {
     uint64_t messages, active;
+    /* How often there was no room in a table: what would have stood there is not judged. */
     uint64_t services_full, clients_full, pairs_full, alarms_full, baselines_full;
 };
 

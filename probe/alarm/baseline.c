@@ -54,7 +54,7 @@ static struct baseline_cell *cell_at(struct alarm_engine *a, struct baseline *b,
         a->baselines.cells += b->week[hour] != NULL;
     }
     if (b->week[hour] == NULL)
-        a->baselines.refused++;
+        a->counters.baselines_full++;
     return b->week[hour];
 }
 
@@ -169,7 +169,7 @@ struct baseline *baseline_find(struct alarm_engine *a, const char *key, bool mak
         if (strcmp(all->series[i]->key, key) == 0)
             return all->series[i];
     if (!make || all->count >= MOST_SERIES) {
-        all->refused += make;
+        a->counters.baselines_full += make;
         return NULL;
     }
     if (all->count == all->room) {

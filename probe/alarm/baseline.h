@@ -30,7 +30,6 @@ struct baselines {
     size_t count, room, cells;
     struct alarm_index index;
     uint64_t since_ns; /* begin of the history */
-    uint64_t refused;
 };
 struct alarm_engine;
 /* The series of a key, made when there is none and `make`; NULL when there is no room. */

@@ -159,6 +159,29 @@ void cli_alarms_use(struct cli_alarms *a) {
     a->fresh = NULL;
 }
 
+static void tell_full(const char *table, uint64_t times, uint64_t *told, bool at_end) {
+    if (times == 0 || (*told != 0 && !at_end))
+        return;
+    *told = times;
+    if (at_end)
+        base_warn("alarms: the table of %s was full, %llu times: what found no room was not judged",
+                  table, (unsigned long long)times);
+    else
+        base_warn("alarms: the table of %s is full: what finds no room is not judged", table);
+}
+
+void cli_alarms_tell_bounds(struct cli_alarms *a, bool at_end) {
+    if (a->engine == NULL)
+        return;
+    const struct alarm_counters *c = alarm_counters(a->engine);
+    struct alarm_counters *told = &a->told;
+    tell_full("services", c->services_full, &told->services_full, at_end);
+    tell_full("clients in trouble", c->clients_full, &told->clients_full, at_end);
+    tell_full("clients by service", c->pairs_full, &told->pairs_full, at_end);
+    tell_full("alarms", c->alarms_full, &told->alarms_full, at_end);
+    tell_full("baselines", c->baselines_full, &told->baselines_full, at_end);
+}
+
 void cli_alarms_fini(struct cli_alarms *a) {
     while (a->first != NULL)
         cli_alarms_drop(a);

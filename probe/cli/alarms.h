@@ -29,6 +29,7 @@ struct cli_alarms {
     const struct record_context *context; /* one a worker */
     const struct capture *capture;        /* of files, whose interfaces may have names; or NULL */
     const struct cli_options *options;
+    struct alarm_counters told; /* tables that were told to be full */
 };
 
 /* Load the rules; nothing else is touched yet. -1 with `error`; cli_alarms_fini after either. */
@@ -70,6 +71,10 @@ struct cli_alarm_saving *cli_alarms_collect(struct cli_alarms *a, const char *pr
                                             const char *name);
 bool cli_alarms_send(const struct cli_alarm_saving *s, const struct redis_url *url);
 void cli_alarms_saving_free(struct cli_alarm_saving *s);
+
+/* A person learns of each table of the engine that has become full, and at the end how often it
+ * was: some alarms may be missing. */
+void cli_alarms_tell_bounds(struct cli_alarms *a, bool at_end);
 
 void cli_alarms_fini(struct cli_alarms *a);
 

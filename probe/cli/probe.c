@@ -245,6 +245,7 @@ static void finish(struct probe_job *job) {
     sem_destroy(&job->opener.wanted);
     sem_destroy(&job->opener.confined);
     cli_snapshots_fini(&job->snapshots);
+    cli_alarms_tell_bounds(&job->alarms, true);
     cli_alarms_fini(&job->alarms);
     cli_hand_over_free(job->hand_over);
     free(job->worker);

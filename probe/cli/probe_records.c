@@ -283,6 +283,7 @@ void probe_tell_stats(struct probe_job *job) {
                                                           .interface_drops = sum.interface_drops,
                                                           .sink_fill = job->sink_fill,
                                                           .sink_lag_s = job->sink_lag_s});
+    cli_alarms_tell_bounds(&job->alarms, false);
     probe_store_stats(job, &sum);
     if (job->lines != NULL)
         store_jsonl_stats(job->lines, &sum);

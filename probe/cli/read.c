@@ -198,9 +198,11 @@ static int run_job(struct read_job *job, struct base_error *error) {
 }
 
 /* After the output: what was wrong with the captures. True when something was. */
-static bool tell_faults(const struct read_pipe *p) {
+static bool tell_faults(struct read_job *job) {
+    const struct read_pipe *p = &job->pipe;
     struct base_error first;
     cli_pipe_tell_bounds(&p->path);
+    cli_alarms_tell_bounds(&job->alarms, true);
     size_t faults = capture_faults(p->capture, &first);
     if (faults > 0)
         base_error_print(&first);
@@ -296,7 +298,7 @@ static enum cli_status work(struct read_job *job) {
         result = cli_output_close(&job->output, &error);
     if (result != 0)
         base_error_print(&error);
-    bool faulty = tell_faults(&job->pipe);
+    bool faulty = tell_faults(job);
     return result != 0 || faulty ? CLI_FAILED : CLI_DONE;
 }
 

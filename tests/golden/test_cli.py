@@ -242,6 +242,16 @@ class Cli(unittest.TestCase):
             alarms = [a for a in self.lines("--records", "alarms", "--workers", workers, name) if a["kind"] == "capture_silent"]
             self.assertEqual([(a["status"], a["scope"]) for a in alarms], [("raised", {"interface": "so\"uth"})])
 
+    def test_more_services_than_the_alarms_have_room_for(self):
+        packets = []
+        for i in range(9000):
+            server = ("10.1.%d.%d" % (i // 200, i % 200 + 1), 443)
+            packets += [(i / 1000, tcp(CLIENT, server, SYN)), (i / 1000 + 0.0001, tcp(server, CLIENT, SYN_ACK, 1, 2)),
+                        (i / 1000 + 0.0002, tcp(CLIENT, server, ACK, 2, 2))]
+        done = self.run_it("read", "--format", "none", self.file("many.pcap", pcap(packets)))
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr.decode(), "alarms: the table of services was full, [1-9][0-9]* times")
+
     def test_standard_input(self):
         with open(self.capture, "rb") as f:
             lines = self.lines("-", stdin=f)
