@@ -209,6 +209,7 @@ struct alarm_config {
     uint64_t first_seq;   /* of the first message; 0 means 1 */
     uint64_t max_flows;   /* of all trackers together */
     double history_hours; /* before baselines are used; 0 means 24 */
+    bool files;           /* interfaces are of files: where one begins another may have ended */
 };
 
 struct alarm_engine;

@@ -11,7 +11,8 @@
  * had none. Floods, scans and dead services prove nothing. Raised above `raise` % of at least
  * `samples`, quiet below `clear` %. capture_silent: for an interface: no packets for `raise`
  * seconds where each of the windows before had some; cleared with the first packet. Where it is all
- * of them, clients are not absent.
+ * of them, clients are not absent. Of files one may follow another, with an interface of another
+ * name: what begins when an interface was seen for the last time, or later, has taken its place.
  */
 #include "engine.h"
 
@@ -107,6 +108,14 @@ static void look_for_copies(struct alarm_engine *a) {
     judge_tap(a, ALARM_MIRROR_DUPLICATES, NONE, a->copy_ratio * 100, segments);
 }
 
+static bool is_followed(const struct alarm_engine *a, uint32_t i) {
+    bool followed = false;
+    for (uint32_t k = 0; k < a->taps && a->config.files; k++)
+        followed = followed || (k != i && a->tap[k].first_packets_ns >= a->tap[i].last_packets_ns &&
+                                a->tap[k].first_packets_ns != 0);
+    return followed;
+}
+
 static void judge_silence(struct alarm_engine *a, uint32_t i) {
     const struct tap *t = &a->tap[i];
     struct judgement j;
@@ -116,8 +125,8 @@ static void judge_silence(struct alarm_engine *a, uint32_t i) {
     j.raise = rule_of(&j, ALARM_RAISE);
     j.clear = 0;
     j.since_ns = t->last_packets_ns;
-    j.level = t->packets == 0 && j.value >= j.raise ? LEVEL_WARNING : LEVEL_BETWEEN;
-    j.over = t->packets > 0;
+    j.over = t->packets > 0 || is_followed(a, i);
+    j.level = !j.over && j.value >= j.raise ? LEVEL_WARNING : LEVEL_BETWEEN;
     j.detail.age_s = j.value;
     alarm_judge(a, &j);
 }
@@ -151,11 +160,18 @@ static void note_silence(struct alarm_engine *a, uint64_t packets, uint64_t wind
     a->silent_now_ns = 0;
 }
 
+static void count_packets(struct alarm_engine *a, uint8_t iface) {
+    struct tap *t = &a->tap[tap_of(a, iface, 0)];
+    t->packets += a->sum.passed[iface] - a->before.passed[iface];
+    if (t->packets > 0 && t->first_packets_ns == 0)
+        t->first_packets_ns = a->now_ns;
+}
+
 static void look_for_silence(struct alarm_engine *a) {
     uint64_t window_ns = a->window_ns != 0 ? a->now_ns - a->window_ns : ALARM_WINDOW_NS;
     for (unsigned i = 0; i < EVENT_IFACES; i++)
         if (a->sum.passed[i] > 0)
-            a->tap[tap_of(a, (uint8_t)i, 0)].packets += a->sum.passed[i] - a->before.passed[i];
+            count_packets(a, (uint8_t)i);
     for (uint32_t i = 0; i < a->taps; i++)
         turn_interface(a, i, window_ns);
     note_silence(a, a->sum.packets - a->before.packets, window_ns);

@@ -228,9 +228,10 @@ struct tap {                                   /* an interface, or a VLAN on it 
     char interface[64], vlan[ALARM_VLAN_TEXT]; /* "": none */
     uint32_t two_sided[3], one_sided[3];       /* connections of the last windows */
     /* of an interface as a whole */
-    uint64_t packets;         /* in the window */
-    uint64_t last_packets_ns; /* end of the last window that had packets */
-    uint32_t steady;          /* windows in a row that had packets */
+    uint64_t packets;          /* in the window */
+    uint64_t first_packets_ns; /* end of the first window that had packets; 0: none had */
+    uint64_t last_packets_ns;  /* end of the last window that had packets */
+    uint32_t steady;           /* windows in a row that had packets */
 };
 
 /* ---- evidence: the last connections of each sort of trouble ---- */

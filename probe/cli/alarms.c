@@ -68,7 +68,8 @@ int cli_alarms_start(struct cli_alarms *a, const struct record_context *context,
                                   .context = sink_context,
                                   .sources = sources,
                                   .max_flows = config->max_flows,
-                                  .history_hours = config->alarm_history_hours};
+                                  .history_hours = config->alarm_history_hours,
+                                  .files = a->capture != NULL};
     a->context = context;
     a->engine = alarm_new(&engine);
     return a->engine != NULL ? 0 : base_error_set(error, "alarms", "out of memory");

@@ -20,16 +20,21 @@ static void vlan_of(void *context, uint32_t scope, char out[ALARM_VLAN_TEXT]) {
     snprintf(out, ALARM_VLAN_TEXT, "%u", (unsigned)scope);
 }
 
-static void begin_with_names(struct bench *b) {
+static void begin_from(struct bench *b, bool files) {
     struct alarm_config config = {.rules = b->rules,
                                   .service = name_of,
                                   .vlan = vlan_of,
                                   .interface = interface_of,
                                   .sink = keep,
-                                  .context = b};
+                                  .context = b,
+                                  .files = files};
     b->engine = alarm_new(&config);
     b->now_s = START_S + WINDOW_S;
     assert_non_null(b->engine);
+}
+
+static void begin_with_names(struct bench *b) {
+    begin_from(b, false);
 }
 
 /* `n` connections that had packets in the window; of one-sided ones the client alone was seen, and
@@ -71,6 +76,40 @@ static void test_one_of_two_interfaces_is_silent(void **state) {
     window_of_both(b, true);
     assert_int_equal(last_of(b, ALARM_CAPTURE_SILENT)->status, ALARM_CLEARED);
     assert_false(last_of(b, ALARM_CONN_REFUSED)->doubtful);
+}
+
+static void window_of_one(struct bench *b, unsigned iface) {
+    b->sum.passed[iface] += 1000;
+    b->sum.passed[0] -= 1000; /* which every window has */
+    window(b);
+}
+
+/* Two files, one after the other, with a while between them: the second is of another interface. */
+static void test_a_file_after_another(void **state) {
+    struct bench *b = *state;
+    for (int files = 0; files < 2; files++) {
+        b->n = 0;
+        alarm_free(b->engine);
+        b->sum = (struct event_picture){0};
+        begin_from(b, files == 1);
+        for (int i = 0; i < 5; i++)
+            window(b);
+        for (int i = 0; i < 8; i++)
+            window_of_one(b, 1);
+        assert_int_equal(b->n, files == 1 ? 0 : 1); /* live it is a silence */
+    }
+}
+
+/* Of two that were there together one is silent, from files too. */
+static void test_a_file_beside_another(void **state) {
+    struct bench *b = *state;
+    begin_from(b, true);
+    for (int i = 0; i < 5; i++)
+        window_of_both(b, true);
+    for (int i = 0; i < 3; i++)
+        window_of_both(b, false);
+    assert_int_equal(b->n, 1);
+    assert_string_equal(last_of(b, ALARM_CAPTURE_SILENT)->interface, "eth1");
 }
 
 static void test_one_vlan_is_one_sided(void **state) {
@@ -164,6 +203,8 @@ static void test_a_silence_outlasts_a_restart(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_one_of_two_interfaces_is_silent),
+        TEST(test_a_file_after_another),
+        TEST(test_a_file_beside_another),
         TEST(test_one_vlan_is_one_sided),
         TEST(test_vlans_are_not_added_up),
         TEST(test_without_names_all_is_one),
