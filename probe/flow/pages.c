@@ -9,25 +9,38 @@
 
 #include <sys/mman.h>
 
-static void *map(size_t octets) {
-    void *at = mmap(NULL, octets, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
-void *pages_take(size_t octets, bool huge) {
-    if (!huge || octets < PAGES_HUGE)
-        return map(octets);
-    char *raw =
-        map(octets + PAGES_HUGE); /* what stands out at both ends of the aligned part goes back */
-    if (raw == NULL)
+/* Addresses for `octets`, from a huge page's boundary on; NULL: there are none. */
+static char *map(size_t octets, int protection) {
+    char *raw = mmap(NULL, octets + PAGES_HUGE, protection,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED)
         return NULL;
+    /* what stands out at both ends of the aligned part goes back */
     size_t before = -(uintptr_t)raw % PAGES_HUGE, after = PAGES_HUGE - before;
     if (before > 0)
         munmap(raw, before);
     if (after > 0)
         munmap(raw + before + octets, after);
-    madvise(raw + before, octets, MADV_HUGEPAGE);
     return raw + before;
+}
+
+void *pages_take(size_t octets, bool huge) {
+    void *at = map(octets, PROT_READ | PROT_WRITE);
+    if (at != NULL && huge && octets >= PAGES_HUGE)
+        madvise(at, octets, MADV_HUGEPAGE);
+    return at;
+}
+
+void *pages_reserve(size_t octets) {
+    return map(octets, PROT_NONE);
+}
+
+int pages_commit(void *at, size_t octets, bool huge) {
+    if (mprotect(at, octets, PROT_READ | PROT_WRITE) != 0)
+        return -1;
+    if (huge)
+        madvise(at, octets, MADV_HUGEPAGE);
+    return 0;
 }
 
 void pages_give(void *at, size_t octets) {

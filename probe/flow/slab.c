@@ -1,48 +1,39 @@
 /*
- * slab: entries by 32-bit index. Chunks are allocated when first needed and never move, so that
- * growing costs no copy and no packet waits for it. Freed entries are used again, last freed first
- * (they are still in the cache).
+ * slab: entries by 32-bit index. Addresses for all that there may ever be are reserved at the
+ * begin, and cost nothing; memory comes behind them a chunk at a time, so that growing copies
+ * nothing and no packet waits for it. Freed entries are used again, last freed first (they are
+ * still in the cache).
  */
 #include "pool.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-enum { FIRST_CHUNKS = 64 };
-
-/* Room for one more chunk pointer; doubling an array of pointers only (8 octets for some thousand
- * entries). */
-static int grow_list(struct slab *s) {
-    if (s->chunks < s->chunk_room)
-        return 0;
-    uint32_t more = s->chunk_room ? s->chunk_room * 2 : FIRST_CHUNKS;
-    char **bigger = realloc(s->chunk, more * sizeof *bigger);
-    if (bigger == NULL)
-        return -1;
-    s->chunk = bigger;
-    s->chunk_room = more;
-    return 0;
-}
 
 static size_t chunk_octets(const struct slab *s) {
     return SLAB_CHUNK * s->octets;
 }
 
-/* The first chunk by itself, so that few flows take little; then as many as a huge page holds. */
-static int add_chunk(struct slab *s) {
-    if (grow_list(s) != 0)
-        return -1;
-    if (s->spares == 0) {
-        size_t most = PAGES_HUGE / chunk_octets(s),
-               n = !s->huge || s->chunks == 0 || most == 0 ? 1 : most;
-        s->spare = pages_take(n * chunk_octets(s), s->huge);
-        if (s->spare == NULL)
-            return -1;
-        s->spares = (uint32_t)n;
+int slab_init(struct slab *s, size_t octets, uint32_t most, bool huge) {
+    *s = (struct slab){.octets = octets, .huge = huge};
+    size_t chunk = chunk_octets(s),
+           chunks = most / SLAB_CHUNK + 2; /* some are kept while others come */
+    for (; chunks > 0 && s->at == NULL; chunks /= 2) {
+        s->reserved = chunks <= SIZE_MAX / 2 / chunk ? chunks * chunk : 0;
+        s->at = s->reserved > 0 ? pages_reserve(s->reserved) : NULL;
     }
-    s->chunk[s->chunks++] = s->spare;
-    s->spare += chunk_octets(s);
-    s->spares--;
+    return s->at != NULL ? 0 : -1;
+}
+
+/* The first chunk by itself, so that few flows take little; then up to where a huge page ends. */
+static int commit(struct slab *s) {
+    size_t end = s->committed + chunk_octets(s);
+    bool huge = s->huge && s->committed > 0;
+    if (huge)
+        end = (end + PAGES_HUGE - 1) / PAGES_HUGE * PAGES_HUGE;
+    if (end > s->reserved)
+        end = s->reserved;
+    if (end == s->committed || pages_commit(s->at + s->committed, end - s->committed, huge) != 0)
+        return -1;
+    s->committed = end;
     return 0;
 }
 
@@ -51,7 +42,7 @@ uint32_t slab_take(struct slab *s) {
     if (s->used < s->top) {
         memcpy(&s->free_head, slab_at(s, index), sizeof s->free_head);
     } else {
-        if (s->top == s->chunks * SLAB_CHUNK && add_chunk(s) != 0)
+        if ((s->top + (size_t)1) * s->octets > s->committed && commit(s) != 0)
             return FLOW_NONE;
         index = s->top++;
     }
@@ -66,18 +57,14 @@ void slab_give(struct slab *s, uint32_t index) {
 }
 
 void slab_free(struct slab *s) {
-    for (uint32_t i = 0; i < s->chunks; i++)
-        pages_give(s->chunk[i], chunk_octets(s));
-    if (s->spares > 0)
-        pages_give(s->spare, s->spares * chunk_octets(s));
-    free(s->chunk);
+    pages_give(s->at, s->reserved);
 }
 
-void pool_init(struct pool *p, bool huge) {
-    *p = (struct pool){.flow = {.octets = sizeof(struct flow), .huge = huge},
-                       .lean = {.octets = sizeof(struct lean), .huge = huge},
-                       .body = {.octets = sizeof(struct body), .huge = huge},
-                       .pair = {.octets = sizeof(struct pair6), .huge = huge}};
+int pool_init(struct pool *p, uint32_t most, bool huge) {
+    return slab_init(&p->flow, sizeof(struct flow), most, huge) |
+           slab_init(&p->lean, sizeof(struct lean), most, huge) |
+           slab_init(&p->body, sizeof(struct body), most, huge) |
+           slab_init(&p->pair, sizeof(struct pair6), most, huge);
 }
 
 void pool_fini(struct pool *p) {

@@ -51,9 +51,10 @@ struct flow_tracker *flow_new(const struct flow_config *config, event_sink *sink
     t->front = front_new();
     t->roles = calloc(1, sizeof *t->roles);
     t->host_timers = calloc(config->host_count + 1, sizeof *t->host_timers);
-    pool_init(&t->pool, config->huge_pages);
+    int room = pool_init(&t->pool, t->config.max_flows, config->huge_pages);
     wheel_init(&t->wheel, &t->pool);
-    if (!t->front || !t->roles || !t->host_timers || table_init(&t->table, &t->pool) != 0) {
+    if (room != 0 || !t->front || !t->roles || !t->host_timers ||
+        table_init(&t->table, &t->pool) != 0) {
         flow_free(t);
         return NULL;
     }

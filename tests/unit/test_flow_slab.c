@@ -3,8 +3,11 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,7 +17,8 @@ enum { MANY = SLAB_CHUNK * 3 + 7 };
 
 static void indexes_are_distinct_and_stay(void **state) {
     (void)state;
-    struct slab s = {.octets = sizeof(struct lean), .huge = true};
+    struct slab s;
+    assert_int_equal(slab_init(&s, sizeof(struct lean), MANY, true), 0);
     struct lean **where = calloc(MANY, sizeof *where);
     assert_non_null(where);
     for (uint32_t i = 0; i < MANY; i++) {
@@ -23,9 +27,7 @@ static void indexes_are_distinct_and_stay(void **state) {
         where[i]->first[0] = i + 1;
     }
     assert_int_equal(s.used, MANY);
-    assert_int_equal(s.chunks, 4);
-    uint64_t chunk = SLAB_CHUNK * sizeof(struct lean);
-    assert_int_equal(slab_memory(&s), chunk + PAGES_HUGE); /* one, and a huge page of them */
+    assert_int_equal(slab_memory(&s), PAGES_HUGE); /* four chunks */
     for (uint32_t i = 0; i < MANY; i++) {
         assert_ptr_equal(slab_at(&s, i), where[i]);
         assert_int_equal(where[i]->first[0], i + 1);
@@ -37,7 +39,8 @@ static void indexes_are_distinct_and_stay(void **state) {
 
 static void freed_entries_are_used_first(void **state) {
     (void)state;
-    struct slab s = {.octets = 32};
+    struct slab s;
+    assert_int_equal(slab_init(&s, 32, MANY, false), 0);
     for (uint32_t i = 0; i < 10; i++)
         slab_take(&s);
     slab_give(&s, 3);
@@ -54,21 +57,23 @@ static void freed_entries_are_used_first(void **state) {
 
 static void memory_follows_the_most_that_was_held(void **state) {
     (void)state;
-    struct slab s = {.octets = 64};
+    struct slab s;
+    assert_int_equal(slab_init(&s, 64, MANY, true), 0);
     for (unsigned round = 0; round < 5; round++) {
         for (uint32_t i = 0; i < SLAB_CHUNK; i++)
             slab_take(&s);
         for (uint32_t i = 0; i < SLAB_CHUNK; i++)
             slab_give(&s, i);
     }
-    assert_int_equal(s.chunks, 1);
+    assert_int_equal(slab_memory(&s), SLAB_CHUNK * 64); /* few take little: no huge page yet */
     assert_int_equal(s.used, 0);
     slab_free(&s);
 }
 
 static void others_keep_what_they_hold(void **state) {
     (void)state;
-    struct slab s = {.octets = sizeof(struct pair6)};
+    struct slab s;
+    assert_int_equal(slab_init(&s, sizeof(struct pair6), MANY, false), 0);
     for (uint32_t i = 0; i < MANY; i++)
         memset(slab_at(&s, slab_take(&s)), (int)(i % 251), sizeof(struct pair6));
     for (uint32_t i = 0; i < MANY; i += 2)
@@ -82,12 +87,56 @@ static void others_keep_what_they_hold(void **state) {
     slab_free(&s);
 }
 
+static void more_than_was_asked_for_is_refused(void **state) {
+    (void)state;
+    enum { ROOM = 2 * SLAB_CHUNK, ENTRY = 640 };
+    struct slab s;
+    assert_int_equal(slab_init(&s, ENTRY, 1, true), 0);
+    for (uint32_t i = 0; i < ROOM; i++)
+        memset(slab_at(&s, slab_take(&s)), 1, ENTRY);
+    assert_int_equal(slab_take(&s), FLOW_NONE);
+    assert_int_equal(s.used, ROOM);
+    slab_give(&s, 5);
+    assert_int_equal(slab_take(&s), 5);
+    assert_int_equal(slab_take(&s), FLOW_NONE);
+    slab_free(&s);
+}
+
+static size_t addresses_in_use(void) {
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%zu", &pages), 1);
+    fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A process that may have no more addresses (ulimit -v) holds fewer flows, and goes on. */
+static void few_addresses_hold_fewer(void **state) {
+    (void)state;
+    enum { GIB = 1 << 30 };
+    struct rlimit before, few;
+    struct slab s;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    few = (struct rlimit){.rlim_cur = addresses_in_use() + GIB, .rlim_max = before.rlim_max};
+    if (setrlimit(RLIMIT_AS, &few) != 0)
+        skip();
+    int made = slab_init(&s, sizeof(struct body), 100000000, false);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(made, 0);
+    assert_in_range(s.reserved, 1, GIB);
+    assert_int_equal(slab_take(&s), 0);
+    slab_free(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(indexes_are_distinct_and_stay),
         cmocka_unit_test(freed_entries_are_used_first),
         cmocka_unit_test(memory_follows_the_most_that_was_held),
         cmocka_unit_test(others_keep_what_they_hold),
+        cmocka_unit_test(more_than_was_asked_for_is_refused),
+        cmocka_unit_test(few_addresses_hold_fewer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@ struct fixture {
 static void start(struct fixture *x) {
     memset(x, 0, sizeof *x);
     memset(x->index, 0xff, sizeof x->index);
-    pool_init(&x->pool, true);
+    assert_int_equal(pool_init(&x->pool, KEYS, true), 0);
     assert_int_equal(table_init(&x->table, &x->pool), 0);
 }
 

@@ -27,7 +27,7 @@ struct fixture {
 static void start(struct fixture *x, uint64_t now_ns) {
     memset(x, 0, sizeof *x);
     x->now_ns = now_ns;
-    pool_init(&x->pool, true);
+    assert_int_equal(pool_init(&x->pool, FLOWS, true), 0);
     wheel_init(&x->wheel, &x->pool);
     x->wheel.tick = now_ns >> WHEEL_TICK_BITS;
     for (uint32_t i = 0; i < FLOWS; i++) {
@@ -198,7 +198,7 @@ struct crowd {
 static void gather(struct crowd *x, uint32_t flows) {
     memset(x, 0, sizeof *x);
     x->flows = flows;
-    pool_init(&x->pool, true);
+    assert_int_equal(pool_init(&x->pool, flows, true), 0);
     wheel_init(&x->wheel, &x->pool);
     x->wheel.tick = TODAY >> WHEEL_TICK_BITS;
     for (uint32_t i = 0; i < flows; i++) {
