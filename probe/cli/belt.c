@@ -2,8 +2,9 @@
  * Blocks that go round between two threads (belt.h).
  *
  * Who waits is woken when there is enough to do for a while: the giving thread when half of the
- * blocks are empty again, the taking thread by the first one. So two threads of nearly the same
- * speed do not wake each other at every block.
+ * blocks are empty again, the taking thread when half are full, or after its wait. To wake a core
+ * that sleeps costs more than a block's work (in a virtual machine, many times that), and the
+ * slower of two threads would pay it at every block.
  */
 #include "belt.h"
 
@@ -71,7 +72,7 @@ void *cli_belt_open(struct cli_belt *b) {
 void cli_belt_give(struct cli_belt *b) {
     pthread_mutex_lock(&b->lock);
     b->gave++;
-    if (b->starved)
+    if (b->starved && b->gave - b->took >= b->blocks / 2)
         pthread_cond_signal(&b->given);
     pthread_mutex_unlock(&b->lock);
 }
@@ -92,12 +93,12 @@ static struct timespec from_now(unsigned ms) {
     return t;
 }
 
-/* Wait for a block, or the end. */
+/* Wait for a few blocks, or the end; who has waited long enough takes what there is. */
 static void await(struct cli_belt *b, unsigned wait_ms) {
     struct timespec until = from_now(wait_ms);
     int fault = 0;
     b->starved = true;
-    while (b->gave == b->took && !b->ended && fault != ETIMEDOUT)
+    while (b->gave - b->took < b->blocks / 2 && !b->ended && fault != ETIMEDOUT)
         fault = pthread_cond_timedwait(&b->given, &b->lock, &until);
     b->starved = false;
 }
