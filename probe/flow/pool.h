@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "ahead.h"
 #include "entry.h"
 #include "keys.h"
 
@@ -26,12 +27,13 @@ struct slab {
     char *at;                   /* addresses for as many as there may ever be */
     size_t octets;              /* of an entry: at least 4, aligned as its power of two up to 64 */
     size_t reserved, committed; /* octets from `at` on; memory is behind the committed ones */
-    bool huge;                  /* pages */
+    size_t enough;              /* octets; who needs more commits the next ones */
+    struct ahead *ahead;        /* in huge pages, fetched ahead; NULL: in ordinary ones */
     uint32_t used, top;         /* entries given out; first never used */
     uint32_t free_head;         /* list of freed ones, through their first four octets */
 };
 /* For `most` entries, or as many as the process has addresses for. -1: not even for a few. */
-int slab_init(struct slab *s, size_t octets, uint32_t most, bool huge);
+int slab_init(struct slab *s, size_t octets, uint32_t most, struct ahead *ahead);
 uint32_t slab_take(struct slab *s); /* FLOW_NONE when memory is short; what it holds is undefined */
 void slab_give(struct slab *s, uint32_t index); /* all but the first four octets stay as they are */
 void slab_free(struct slab *s);
@@ -50,6 +52,7 @@ struct pair6 {
 /* All flows, and what belongs to them. */
 struct pool {
     struct slab flow, lean, body, pair;
+    struct ahead *ahead; /* NULL: without huge pages */
 };
 /* For `most` flows. -1: memory is short; to be ended with pool_fini all the same. */
 int pool_init(struct pool *p, uint32_t most, bool huge);

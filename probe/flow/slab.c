@@ -1,8 +1,9 @@
 /*
  * slab: entries by 32-bit index. Addresses for all that there may ever be are reserved at the
  * begin, and cost nothing; memory comes behind them a chunk at a time, so that growing copies
- * nothing and no packet waits for it. Freed entries are used again, last freed first (they are
- * still in the cache).
+ * nothing and no packet waits for it. With huge pages it comes one of them before it is needed, so
+ * that another thread can clear it (ahead.h). Freed entries are used again, last freed first (they
+ * are still in the cache).
  */
 #include "pool.h"
 
@@ -12,10 +13,10 @@ static size_t chunk_octets(const struct slab *s) {
     return SLAB_CHUNK * s->octets;
 }
 
-int slab_init(struct slab *s, size_t octets, uint32_t most, bool huge) {
-    *s = (struct slab){.octets = octets, .huge = huge};
-    size_t chunk = chunk_octets(s),
-           chunks = most / SLAB_CHUNK + 2; /* some are kept while others come */
+int slab_init(struct slab *s, size_t octets, uint32_t most, struct ahead *ahead) {
+    *s = (struct slab){.octets = octets, .ahead = ahead};
+    size_t chunk = chunk_octets(s);
+    size_t chunks = most / SLAB_CHUNK + 2; /* a few are held while others come */
     for (; chunks > 0 && s->at == NULL; chunks /= 2) {
         s->reserved = chunks <= SIZE_MAX / 2 / chunk ? chunks * chunk : 0;
         s->at = s->reserved > 0 ? pages_reserve(s->reserved) : NULL;
@@ -23,18 +24,28 @@ int slab_init(struct slab *s, size_t octets, uint32_t most, bool huge) {
     return s->at != NULL ? 0 : -1;
 }
 
-/* The first chunk by itself, so that few flows take little; then up to where a huge page ends. */
-static int commit(struct slab *s) {
-    size_t end = s->committed + chunk_octets(s);
-    bool huge = s->huge && s->committed > 0;
-    if (huge)
-        end = (end + PAGES_HUGE - 1) / PAGES_HUGE * PAGES_HUGE;
+static int commit(struct slab *s, size_t end) {
     if (end > s->reserved)
         end = s->reserved;
-    if (end == s->committed || pages_commit(s->at + s->committed, end - s->committed, huge) != 0)
+    if (end <= s->committed ||
+        pages_commit(s->at + s->committed, end - s->committed, s->ahead != NULL) != 0)
         return -1;
     s->committed = end;
     return 0;
+}
+
+/* A chunk more; the first huge page once it is needed whole; then always the next one. */
+static void grow(struct slab *s) {
+    size_t chunk = chunk_octets(s), before = s->committed;
+    size_t whole = (before + PAGES_HUGE - 1) / PAGES_HUGE * PAGES_HUGE;
+    bool few = s->ahead == NULL || before < chunk;
+    if (commit(s, few ? before + chunk : whole + PAGES_HUGE) != 0) {
+        s->enough = s->committed; /* to be asked again for each entry beyond it */
+        return;
+    }
+    s->enough = few ? s->committed : whole;
+    if (!few)
+        ahead_fetch(s->ahead, s->at + before, s->committed - before);
 }
 
 uint32_t slab_take(struct slab *s) {
@@ -42,7 +53,10 @@ uint32_t slab_take(struct slab *s) {
     if (s->used < s->top) {
         memcpy(&s->free_head, slab_at(s, index), sizeof s->free_head);
     } else {
-        if ((s->top + (size_t)1) * s->octets > s->committed && commit(s) != 0)
+        size_t end = (s->top + (size_t)1) * s->octets;
+        if (end > s->enough)
+            grow(s);
+        if (end > s->committed)
             return FLOW_NONE;
         index = s->top++;
     }
@@ -61,13 +75,15 @@ void slab_free(struct slab *s) {
 }
 
 int pool_init(struct pool *p, uint32_t most, bool huge) {
-    return slab_init(&p->flow, sizeof(struct flow), most, huge) |
-           slab_init(&p->lean, sizeof(struct lean), most, huge) |
-           slab_init(&p->body, sizeof(struct body), most, huge) |
-           slab_init(&p->pair, sizeof(struct pair6), most, huge);
+    *p = (struct pool){.ahead = huge ? ahead_new() : NULL};
+    return slab_init(&p->flow, sizeof(struct flow), most, p->ahead) |
+           slab_init(&p->lean, sizeof(struct lean), most, p->ahead) |
+           slab_init(&p->body, sizeof(struct body), most, p->ahead) |
+           slab_init(&p->pair, sizeof(struct pair6), most, p->ahead);
 }
 
 void pool_fini(struct pool *p) {
+    ahead_free(p->ahead);
     slab_free(&p->flow);
     slab_free(&p->lean);
     slab_free(&p->body);

@@ -38,7 +38,10 @@ static uint64_t slots_of(uint32_t mask) {
 }
 
 static struct table_bucket *buckets_take(const struct table *t, uint32_t mask) {
-    return pages_take(octets_of(mask), t->pool->flow.huge);
+    struct table_bucket *bucket = pages_take(octets_of(mask), t->pool->ahead != NULL);
+    if (bucket != NULL && octets_of(mask) >= PAGES_HUGE)
+        ahead_fetch(t->pool->ahead, bucket, octets_of(mask));
+    return bucket;
 }
 
 static void buckets_give(struct table_bucket *bucket, uint32_t mask) {
