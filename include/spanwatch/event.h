@@ -55,8 +55,8 @@ struct event_transition {
     uint8_t cause;    /* enum tcp_cause */
     uint8_t inferred; /* enum tcp_inferred */
     uint8_t by;       /* whose segment it was; EVENT_NOBODY of a timer */
-    bool retried;     /* of a handshake's step: a SYN or SYN-ACK had to be sent again */
-    bool over;        /* both ends have closed: what passed stands here, and no EVENT_OVER comes */
+    bool retried : 1; /* of a handshake's step: a SYN or SYN-ACK had to be sent again */
+    bool over : 1;    /* both ends have closed: what passed stands here, and no EVENT_OVER comes */
     uint64_t rtt_ns;  /* of a handshake's step: SYN to SYN-ACK, SYN-ACK to ACK; 0 is unknown */
     struct event_fresh fresh; /* valid when over */
 };

@@ -35,6 +35,7 @@ struct alarm_engine *alarm_new(const struct alarm_config *config) {
         alarm_free(a);
         return NULL;
     }
+    wait_init(a);
     alarm_use_rules(a, config->rules);
     return a;
 }
@@ -253,7 +254,7 @@ static void take_picture(struct alarm_engine *a, const struct event *e) {
 
 /* ---- events ---- */
 
-static __attribute__((noinline)) void take_at_once(struct alarm_engine *a, const struct event *e) {
+void engine_take(struct alarm_engine *a, const struct event *e) {
     alarm_catch_up(a);
     if (e->ts_ns > a->now_ns)
         a->now_ns = e->ts_ns;
@@ -265,105 +266,4 @@ static __attribute__((noinline)) void take_at_once(struct alarm_engine *a, const
         feed_signal(a, e);
     else
         take_picture(a, e);
-}
-
-/* Whom they count for; what counting them will touch. */
-static void look_up(struct alarm_engine *a, enum wait_kind kind, struct waiting *w) {
-    for (unsigned n = 0; n < w->count; n++) {
-        const struct event_flow *f = &w->event[n].flow;
-        int64_t i = service_of(a, f);
-        w->service[n] = i;
-        if (i == NONE)
-            continue;
-        __builtin_prefetch(&a->service[i], 1);
-        if (kind == WAIT_TURN)
-            __builtin_prefetch(sketch_at(a->sketch, pair_tag(f, (uint32_t)i)).opened, 1);
-    }
-}
-
-void alarm_catch_up(struct alarm_engine *a) {
-    if (a->wait_until_ns == 0)
-        return;
-    for (enum wait_kind kind = 0; kind < WAITS; kind++)
-        look_up(a, kind, &a->wait[kind]);
-    for (enum wait_kind kind = 0; kind < WAITS; kind++) {
-        struct waiting *w = &a->wait[kind];
-        if (w->count == 0)
-            continue;
-        if (w->event[w->count - 1].ts_ns > a->now_ns)
-            a->now_ns = w->event[w->count - 1].ts_ns;
-        feed_waiting(a, kind, w);
-        w->count = 0;
-    }
-    a->wait_until_ns = 0;
-}
-
-/* What a transition counts. Most change nothing: the ends of what was closed before. */
-static inline enum wait_kind kind_of_transition(const struct event_transition *t) {
-    const uint8_t *was = t->was, *now = t->state;
-    bool server_moves = was[EVENT_SERVER] != now[EVENT_SERVER];
-    bool begins = was[EVENT_CLIENT] <= TCP_SYN_SENT && was[EVENT_CLIENT] != now[EVENT_CLIENT];
-    if (t->cause == TCP_CAUSE_ROLES || t->cause == TCP_CAUSE_MOVED)
-        return WAIT_NOTHING; /* the next picture tells */
-    if (feed_both_open(was))
-        return feed_both_open(now) || now[EVENT_SERVER] == TCP_SYN_RECEIVED ? WAIT_NOT : WAIT_TURN;
-    if (feed_both_open(now))
-        return was[EVENT_SERVER] == TCP_SYN_RECEIVED ? WAIT_TURN : WAIT_NOT;
-    if (!server_moves)
-        return !begins                                                                ? WAIT_NOTHING
-               : was[EVENT_CLIENT] == TCP_CLOSED && now[EVENT_CLIENT] == TCP_SYN_SENT ? WAIT_ATTEMPT
-                                                                                      : WAIT_NOT;
-    if (now[EVENT_SERVER] == TCP_SYN_RECEIVED && was[EVENT_CLIENT] == TCP_SYN_SENT &&
-        now[EVENT_CLIENT] != TCP_CLOSED)
-        return WAIT_ANSWER;
-    return begins || was[EVENT_SERVER] <= TCP_SYN_RECEIVED ? WAIT_NOT : WAIT_NOTHING;
-}
-
-static inline enum wait_kind kind_of(const struct event *e) {
-    if (e->type == EVENT_TRANSITION) {
-        enum wait_kind kind = kind_of_transition(&e->transition);
-        return !e->transition.over ? kind : kind == WAIT_NOTHING ? WAIT_OVER : WAIT_NOT;
-    }
-    if (e->type == EVENT_CONNECTION)
-        return feed_ends(&e->connection) ? WAIT_NOT : WAIT_NOTHING;
-    if (e->type != EVENT_SIGNAL)
-        return WAIT_NOT;
-    return e->signal.kind == EVENT_OVER    ? WAIT_OVER
-           : e->signal.kind == EVENT_REPLY ? WAIT_REPLY
-                                           : WAIT_NOT;
-}
-
-static inline const struct event_fresh *over_of(const struct event *e) {
-    return e->type == EVENT_SIGNAL ? &e->signal.fresh : &e->transition.fresh;
-}
-
-/* None waits long, nor beyond its second: some things are counted by that. */
-static __attribute__((noinline)) void wait_anew(struct alarm_engine *a, uint64_t ts_ns) {
-    uint64_t second_ns = (ts_ns / BASE_NS_PER_S + 1) * BASE_NS_PER_S, until_ns = ts_ns + WAIT_NS;
-    alarm_catch_up(a);
-    a->wait_until_ns = until_ns < second_ns ? until_ns : second_ns;
-}
-
-void alarm_event(void *engine, const struct event *e) {
-    struct alarm_engine *a = engine;
-    enum wait_kind kind = kind_of(e);
-    if (kind == WAIT_NOTHING)
-        return;
-    if (kind == WAIT_NOT) {
-        take_at_once(a, e);
-        return;
-    }
-    struct waiting *w = &a->wait[kind];
-    if (e->ts_ns >= a->wait_until_ns || w->count == WAIT_MOST)
-        wait_anew(a, e->ts_ns);
-    __builtin_prefetch(near_of(a, e->flow.server, e->flow.server_port));
-    struct event *own = &w->event[w->count++];
-    own->ts_ns = e->ts_ns;
-    own->flow = e->flow;
-    if (kind == WAIT_OVER)
-        own->signal.fresh = *over_of(e);
-    else if (kind == WAIT_REPLY)
-        own->signal.value_ns = e->signal.value_ns;
-    else
-        memcpy(&own->transition, &e->transition, offsetof(struct event_transition, fresh));
 }

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,12 +35,21 @@ enum wait_kind {
     WAIT_NOTHING      /* counts nothing */
 };
 enum { WAIT_MOST = 32 };
-#define WAIT_NS (BASE_NS_PER_S / 100) /* so long at most */
 struct waiting {
-    struct event event[WAIT_MOST]; /* of each only what its type has */
+    struct wait_note { /* the begin of an event: all of a transition or a signal, in two lines */
+        _Alignas(64) unsigned char octet[128];
+    } note[WAIT_MOST];
     int64_t service[WAIT_MOST];
     unsigned count;
 };
+static_assert(offsetof(struct event, transition) + sizeof(struct event_transition) <=
+                      sizeof(struct wait_note) &&
+                  offsetof(struct event, signal) + sizeof(struct event_signal) <=
+                      sizeof(struct wait_note),
+              "what of an event may wait");
+static inline const struct event *waiting_event(const struct waiting *w, unsigned n) {
+    return (const struct event *)(const void *)w->note[n].octet;
+}
 
 /* ---- engine.c ---- */
 struct alarm_engine {
@@ -94,6 +104,8 @@ struct alarm_engine {
     struct baselines baselines;
     struct troubles *trouble; /* TROUBLE_SORTS of them */
     struct waiting wait[WAITS];
+    /* enum wait_kind of a transition, by the states of client and server: before, and after it */
+    uint8_t waits_for[TCP_STATES][TCP_STATES][TCP_STATES][TCP_STATES];
 
     uint64_t window_ns;  /* end of the window before: its picture */
     uint64_t picture_ns; /* of the picture that comes in */
@@ -206,7 +218,11 @@ static inline void minute_turn(uint32_t n[MINUTE_WINDOWS]) {
     n[0] = 0;
 }
 
-/* engine.c: count what waits */
+/* engine.c: an event counts at once, after those that wait */
+void engine_take(struct alarm_engine *a, const struct event *e);
+
+/* wait.c: alarm_event; count what waits */
+void wait_init(struct alarm_engine *a);
 void alarm_catch_up(struct alarm_engine *a);
 
 /* feed.c: what an event counts */

@@ -356,7 +356,7 @@ void feed_transition(struct alarm_engine *a, const struct event *e) {
 /* What waited, sort by sort: see feed_transition and feed_signal. */
 void feed_waiting(struct alarm_engine *a, enum wait_kind kind, const struct waiting *w) {
     for (unsigned n = 0; n < w->count; n++) {
-        const struct event *e = &w->event[n];
+        const struct event *e = waiting_event(w, n);
         /* Of a full table it may have gone since. */
         int64_t i = a->services < MOST_SERVICES ? w->service[n] : service_of(a, &e->flow);
         if (i == NONE)
@@ -382,7 +382,8 @@ void feed_waiting(struct alarm_engine *a, enum wait_kind kind, const struct wait
             time_of(a, s, LATENCY_REPLY, e, e->signal.value_ns);
             break;
         default:
-            feed_fresh(a, i, NULL, e, &e->signal.fresh);
+            feed_fresh(a, i, NULL, e,
+                       e->type == EVENT_SIGNAL ? &e->signal.fresh : &e->transition.fresh);
         }
     }
 }

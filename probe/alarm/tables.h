@@ -24,7 +24,7 @@ enum {
     MOST_PORT_MAPS = 64,
     MOST_TAPS = 256,
     TAPS_NEAR = 64,
-    NEAR = 2048 /* a power of two */
+    NEAR = 8192 /* a power of two */
 };
 
 enum { SECOND_RING = 16, CLOSER_RING = 256, SILENT_WINDOWS = 3 };

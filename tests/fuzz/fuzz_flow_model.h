@@ -158,7 +158,9 @@ static void model_signal(struct model *m, const struct event *e) {
 
 /* What is valid of it. */
 static void model_mix_transition(struct model *m, const struct event_transition *x) {
-    model_mix(m, x, offsetof(struct event_transition, over) + sizeof x->over);
+    const uint8_t marks = (uint8_t)(x->retried | x->over << 1);
+    model_mix(m, x, offsetof(struct event_transition, by) + sizeof x->by);
+    model_mix(m, &marks, sizeof marks);
     model_mix(m, &x->rtt_ns, sizeof x->rtt_ns);
     if (x->over) {
         model_mix(m, x->fresh.packets, sizeof x->fresh.packets);
