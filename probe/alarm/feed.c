@@ -172,10 +172,10 @@ static void on_open(struct alarm_engine *a, int64_t i, const struct event *e) {
     uint32_t room = NEW_PAIRS + ++a->sketch->opened / NEW_SHARE;
     if (!often && !may_return(s) && (known || a->sketch->fresh >= room))
         return;
+    a->sketch->fresh += !known; /* even if the table is full: to look for a place is dear */
     struct pair *p = pair_of(a, &e->flow, (uint32_t)i, true, seen);
     if (p == NULL)
         return;
-    a->sketch->fresh += !known;
     *at.known |= at.bit;
     p->last_ns = e->ts_ns;
     if (!seen && e->transition.inferred == TCP_INFERRED_MIDSTREAM)

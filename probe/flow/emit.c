@@ -14,14 +14,14 @@ void emit_identity(const struct flow_tracker *t, const struct flow *f, struct ev
     id->scope = f->scope;
     id->first_ns = f->first_ns;
     id->id = f->flags & FLOW_RESTORED ? pool_body(&t->pool, f->body)->restored_id : 0;
-    memset(id->client, 0, sizeof id->client + sizeof id->server);
     if (f->flags & FLOW_IPV6) {
         const struct pair6 *pair = pool_pair(&t->pool, f);
         memcpy(id->client, pair->addr[client], sizeof id->client);
         memcpy(id->server, pair->addr[!client], sizeof id->server);
     } else {
-        memcpy(id->client, &f->addr[client], sizeof f->addr[0]);
-        memcpy(id->server, &f->addr[!client], sizeof f->addr[0]);
+        const uint32_t from[4] = {f->addr[client]}, to[4] = {f->addr[!client]};
+        memcpy(id->client, from, sizeof id->client);
+        memcpy(id->server, to, sizeof id->server);
     }
 }
 
