@@ -89,6 +89,7 @@ struct alarm_engine {
     struct pair_watch *watch;        /* of each pair */
     uint64_t stirs[MOST_PAIRS / 64]; /* a bit each: it has more to be asked than its watch says */
     uint32_t pairs, pairs_room, watch_room, pairs_hand, unproven;
+    uint32_t pairs_refused; /* that shook hands and found no place, in this window */
     struct alarm_index pair_index;
     struct client *client;
     uint32_t clients, clients_room, clients_hand;

@@ -225,7 +225,8 @@ static void pair_drop(struct alarm_engine *a, uint32_t i) {
 }
 
 /* Of those without a handshake one in eight of the table may be; of others the one that was silent
- * for longest among some. */
+ * for longest among some. Where all are connected, a window looks for places in vain so often only:
+ * a picture of millions would be nothing else. */
 static int64_t pair_slot(struct alarm_engine *a, bool proven) {
     bool crowded = !proven && a->unproven >= MOST_PAIRS / 8;
     if (a->pairs < MOST_PAIRS && !crowded) {
@@ -240,7 +241,7 @@ static int64_t pair_slot(struct alarm_engine *a, bool proven) {
         return a->pairs++;
     }
     int64_t victim = NONE;
-    int look = proven ? LOOK_PROVEN : LOOK;
+    int look = !proven ? LOOK : a->pairs_refused < NEW_PAIRS ? LOOK_PROVEN : 0;
     for (int n = 0; n < look && a->pairs > 0; n++) {
         uint32_t i = a->pairs_hand++ % a->pairs;
         struct pair *p = &a->pair[i];
@@ -255,10 +256,12 @@ static int64_t pair_slot(struct alarm_engine *a, bool proven) {
         if (victim == NONE || p->last_ns < a->pair[victim].last_ns)
             victim = i;
     }
-    if (victim == NONE)
-        a->counters.pairs_full++;
-    else
+    if (victim != NONE) {
         pair_drop(a, (uint32_t)victim);
+    } else {
+        a->counters.pairs_full++;
+        a->pairs_refused += proven;
+    }
     return victim;
 }
 
@@ -463,6 +466,7 @@ static void turn_pair(struct alarm_engine *a, uint32_t i) {
 
 void tables_turn(struct alarm_engine *a) {
     turn_sketch(a);
+    a->pairs_refused = 0;
     for (uint32_t i = 0; i < a->services; i++) {
         if (!a->service[i].used)
             continue;
