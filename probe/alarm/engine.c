@@ -209,6 +209,7 @@ static void begin_picture(struct alarm_engine *a, const struct event *e) {
     if (a->picturing && a->picture_ns == e->ts_ns)
         return;         /* another source's */
     if (a->picturing) { /* some source never ended the one before */
+        feed_members(a);
         a->whole = false;
         end_window(a);
     }
@@ -222,6 +223,7 @@ static void end_picture(struct alarm_engine *a, const struct event *e) {
     const struct event_picture *p = &e->picture;
     if (!a->picturing || e->ts_ns != a->picture_ns)
         return;
+    feed_members(a);
     a->whole = a->whole && !p->torn;
     a->sum.packets += p->packets;
     a->sum.tcp += p->tcp;

@@ -47,6 +47,15 @@ static_assert(offsetof(struct event, transition) + sizeof(struct event_transitio
                   offsetof(struct event, signal) + sizeof(struct event_signal) <=
                       sizeof(struct wait_note),
               "what of an event may wait");
+struct members {
+    struct member_note { /* the begin of an event: all of a member */
+        _Alignas(64) unsigned char octet[192];
+    } note[WAIT_MOST];
+    unsigned count;
+};
+static_assert(offsetof(struct event, member) + sizeof(struct event_member) <=
+                  sizeof(struct member_note),
+              "a member is to fit");
 static inline const struct event *waiting_event(const struct waiting *w, unsigned n) {
     return (const struct event *)(const void *)w->note[n].octet;
 }
@@ -105,6 +114,7 @@ struct alarm_engine {
     struct baselines baselines;
     struct troubles *trouble; /* TROUBLE_SORTS of them */
     struct waiting wait[WAITS];
+    struct members members;
     /* enum wait_kind of a transition, by the states of client and server: before, and after it */
     uint8_t waits_for[TCP_STATES][TCP_STATES][TCP_STATES][TCP_STATES];
 
@@ -196,11 +206,6 @@ static inline bool pair_stirs(const struct alarm_engine *a, uint32_t i) {
 struct client *client_of(struct alarm_engine *a, const uint8_t addr[16], uint8_t family, bool make);
 void tables_turn(struct alarm_engine *a); /* a window is over */
 void tables_fini(struct alarm_engine *a);
-void trouble_note(struct alarm_engine *a, enum trouble t, int64_t service,
-                  const struct event_flow *f, uint64_t ts_ns);
-/* In this window; of the last TROUBLE_RING. */
-bool trouble_was_noted(const struct alarm_engine *a, enum trouble t, const struct event_flow *f);
-bool trouble_is_same(const struct event_flow *x, const struct event_flow *y); /* one connection */
 static inline void addr_of(uint8_t family, const uint8_t octet[16], struct base_addr *out) {
     out->family = family;
     memcpy(out->octet, octet, 16);
@@ -219,6 +224,13 @@ static inline void minute_turn(uint32_t n[MINUTE_WINDOWS]) {
     n[0] = 0;
 }
 
+/* trouble.c */
+void trouble_note(struct alarm_engine *a, enum trouble t, int64_t service,
+                  const struct event_flow *f, uint64_t ts_ns);
+/* In this window; of the last TROUBLE_RING. */
+bool trouble_was_noted(const struct alarm_engine *a, enum trouble t, const struct event_flow *f);
+bool trouble_is_same(const struct event_flow *x, const struct event_flow *y); /* one connection */
+
 /* engine.c: an event counts at once, after those that wait */
 void engine_take(struct alarm_engine *a, const struct event *e);
 
@@ -230,9 +242,14 @@ void alarm_catch_up(struct alarm_engine *a);
 void feed_waiting(struct alarm_engine *a, enum wait_kind kind, const struct waiting *w);
 void feed_transition(struct alarm_engine *a, const struct event *e);
 void feed_connection(struct alarm_engine *a, const struct event *e);
-void feed_member(struct alarm_engine *a, const struct event *e);
 void feed_signal(struct alarm_engine *a, const struct event *e);
-/* ... and what it shares with feed_member.c */
+/* feed_member.c: those of a picture wait for each other, as ordinary events do */
+void feed_member(struct alarm_engine *a, const struct event *e);
+void feed_members(struct alarm_engine *a); /* those that wait: before the picture's end */
+/* feed_time.c */
+void feed_time(struct alarm_engine *a, struct service *s, enum latency which, const struct event *e,
+               uint64_t ns);
+/* feed.c: what it shares with feed_member.c */
 static inline bool feed_both_open(const uint8_t state[2]) {
     return state[EVENT_CLIENT] == TCP_ESTABLISHED && state[EVENT_SERVER] == TCP_ESTABLISHED;
 }

@@ -10,11 +10,6 @@ enum {
     MINUTE_S = 60,
     BURST_FROM = 16,    /* open connections: fewer cannot close in masses */
     MANY_CLOSED = 4,    /* one in so many of those that were open */
-    TIMES_FROM = 10,    /* handshakes */
-    TIMES_ENOUGH = 128, /* of these in a window */
-    UNNAMED_TIMES = 300,
-    SLOWER_TIMES = 2, /* than usual for that client: of handshake_latency */
-    SLOWER_MS = 20,
     HALF_OPEN_FROM = 32 /* half-open connections: fewer are no evidence */
 };
 
@@ -22,59 +17,6 @@ bool feed_is_listed(const struct alarm_engine *a, const struct event_flow *f) {
     struct base_addr client;
     addr_of(f->family, f->client, &client);
     return rules_allows(a->rules, &client);
-}
-
-/* Services that nobody has named share so many samples a second: of thousands of them each would
- * cost a miss of the cache. */
-static bool has_time_for(struct alarm_engine *a, const struct service *s, uint64_t ts_ns) {
-    if (s->configured)
-        return true;
-    if (ts_ns >= a->times_until_ns) {
-        a->times_until_ns = (ts_ns / BASE_NS_PER_S + 1) * BASE_NS_PER_S;
-        a->times_given = 0;
-    }
-    return a->times_given++ < UNNAMED_TIMES;
-}
-
-/* The way to a client, beside what is usual for it. That is moved up by little in a window, so
- * that it does not learn what is to be found. */
-static void compare_way(struct alarm_engine *a, int64_t i, const struct event *e, uint64_t ns) {
-    struct service *s = &a->service[i];
-    struct pair *p = pair_of(a, &e->flow, (uint32_t)i, false, false);
-    float ms = (float)ns / 1e6f;
-    if (p == NULL)
-        return;
-    if (p->way_ms == 0) {
-        p->way_ms = ms;
-        return;
-    }
-    s->compared++;
-    s->slower += ms > p->way_ms * SLOWER_TIMES && ms > p->way_ms + SLOWER_MS;
-    if (ms < p->way_ms) {
-        p->way_ms = (p->way_ms + ms) / 2;
-    } else if (!p->way_learned) {
-        p->way_ms = fminf(ms, p->way_ms * 1.1f + 0.1f);
-        p->way_learned = true;
-    }
-}
-
-/* Of a service that has too few handshakes in two windows for a percentile nothing is kept; of one
- * that has very many, a sample. */
-static void time_of(struct alarm_engine *a, struct service *s, enum latency which,
-                    const struct event *e, uint64_t ns) {
-    uint32_t every = s->completed_before / TIMES_ENOUGH;
-    if (s->completed + s->completed_before < TIMES_FROM && s->latency[which] == NULL)
-        return;
-    if (every > 1 && which != LATENCY_REPLY && s->completed % every != 0)
-        return;
-    if (!has_time_for(a, s, e->ts_ns))
-        return;
-    if (s->latency[which] == NULL)
-        s->latency[which] = calloc(1, sizeof *s->latency[which]);
-    if (s->latency[which] != NULL)
-        histogram_add(s->latency[which], ns);
-    if (which == LATENCY_CLIENT)
-        compare_way(a, s - a->service, e, ns);
 }
 
 /* ---- transitions ---- */
@@ -301,7 +243,7 @@ static void on_settled(struct alarm_engine *a, struct service *s, const struct e
     const struct event_transition *t = &e->transition;
     s->half_open -= s->half_open > 0;
     if (t->state[EVENT_SERVER] == TCP_ESTABLISHED && t->rtt_ns != 0 && !t->retried)
-        time_of(a, s, LATENCY_CLIENT, e, t->rtt_ns);
+        feed_time(a, s, LATENCY_CLIENT, e, t->rtt_ns);
 }
 
 static void on_answer(struct alarm_engine *a, int64_t i, const struct event *e) {
@@ -310,7 +252,7 @@ static void on_answer(struct alarm_engine *a, int64_t i, const struct event *e) 
     s->answered++;
     s->heard_ns = e->ts_ns;
     if (e->transition.rtt_ns != 0 && !e->transition.retried)
-        time_of(a, s, LATENCY_SERVER, e, e->transition.rtt_ns);
+        feed_time(a, s, LATENCY_SERVER, e, e->transition.rtt_ns);
     if (s->half_open >= HALF_OPEN_FROM)
         trouble_note(a, TROUBLE_HALF_OPEN, i, &e->flow, e->ts_ns);
 }
@@ -379,7 +321,7 @@ void feed_waiting(struct alarm_engine *a, enum wait_kind kind, const struct wait
             on_open(a, i, e);
             break;
         case WAIT_REPLY:
-            time_of(a, s, LATENCY_REPLY, e, e->signal.value_ns);
+            feed_time(a, s, LATENCY_REPLY, e, e->signal.value_ns);
             break;
         default:
             feed_fresh(a, i, NULL, e,
@@ -486,7 +428,7 @@ void feed_signal(struct alarm_engine *a, const struct event *e) {
         trouble_note(a, TROUBLE_SILENT, i, &e->flow, e->ts_ns);
         return;
     case EVENT_REPLY:
-        time_of(a, s, LATENCY_REPLY, e, g->value_ns);
+        feed_time(a, s, LATENCY_REPLY, e, g->value_ns);
         return;
     case EVENT_OVER:
         feed_fresh(a, i, NULL, e, &g->fresh);

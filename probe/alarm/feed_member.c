@@ -143,15 +143,9 @@ static bool is_over(uint8_t state) {
     return state == TCP_CLOSED || state == TCP_TIME_WAIT;
 }
 
-void feed_member(struct alarm_engine *a, const struct event *e) {
+static void take_member(struct alarm_engine *a, int64_t i, const struct event *e) {
     const struct event_member *m = &e->member;
     const struct event_fresh *f = &m->fresh;
-    bool fresh = f->packets[0] > 0 || f->packets[1] > 0;
-    if (!fresh && is_over(m->state[0]) && is_over(m->state[1]))
-        return;
-    int64_t i = service_of(a, &e->flow);
-    if (i == NONE)
-        return;
     struct service *s = &a->service[i];
     bool open = feed_both_open(m->state), half_open = m->state[EVENT_SERVER] == TCP_SYN_RECEIVED;
     bool silent = m->state[EVENT_CLIENT] == TCP_SYN_SENT && m->state[EVENT_SERVER] == TCP_CLOSED;
@@ -160,7 +154,7 @@ void feed_member(struct alarm_engine *a, const struct event *e) {
                          ? NULL
                          : pair_of(a, &e->flow, (uint32_t)i, true, m->inferred == TCP_PROVEN);
     s->members++;
-    if (fresh)
+    if (f->packets[0] > 0 || f->packets[1] > 0)
         feed_fresh(a, i, p, e, f);
     if (half_open) {
         s->seen_half_open++;
@@ -175,4 +169,37 @@ void feed_member(struct alarm_engine *a, const struct event *e) {
     else
         member_half_closed(a, i, p, e);
     member_stuck(a, i, e);
+}
+
+static const struct event *member_at(const struct members *w, unsigned n) {
+    return (const struct event *)(const void *)w->note[n].octet;
+}
+
+void feed_members(struct alarm_engine *a) {
+    struct members *w = &a->members;
+    for (unsigned n = 0; n < w->count; n++) {
+        const struct event_flow *f = &member_at(w, n)->flow;
+        int64_t i = service_of(a, f);
+        if (i != NONE)
+            __builtin_prefetch(index_home(&a->pair_index, pair_tag(f, (uint32_t)i)));
+    }
+    for (unsigned n = 0; n < w->count; n++) {
+        const struct event *e = member_at(w, n);
+        int64_t i = service_of(a, &e->flow); /* again: of a full table it may have gone since */
+        if (i != NONE)
+            take_member(a, i, e);
+    }
+    w->count = 0;
+}
+
+void feed_member(struct alarm_engine *a, const struct event *e) {
+    const struct event_member *m = &e->member;
+    struct members *w = &a->members;
+    bool fresh = m->fresh.packets[0] > 0 || m->fresh.packets[1] > 0;
+    if (!fresh && is_over(m->state[0]) && is_over(m->state[1]))
+        return;
+    if (w->count == WAIT_MOST)
+        feed_members(a);
+    __builtin_prefetch(near_of(a, e->flow.server, e->flow.server_port));
+    memcpy(w->note[w->count++].octet, e, event_octets(e));
 }

@@ -18,6 +18,10 @@ int index_init(struct alarm_index *x);
 void index_fini(struct alarm_index *x);
 int index_insert(struct alarm_index *x, uint32_t tag, uint32_t entry); /* -1: memory is short */
 void index_remove(struct alarm_index *x, uint32_t tag, uint32_t entry);
+/* Where the search for a tag begins: to be fetched. */
+static inline const struct index_slot *index_home(const struct alarm_index *x, uint32_t tag) {
+    return &x->slot[tag & x->mask];
+}
 /* The entries of a tag, one a call: `at` begins as the tag. NONE at the end. */
 static inline int64_t index_next(const struct alarm_index *x, uint32_t tag, uint32_t *at) {
     for (;;) {

@@ -1,6 +1,5 @@
 /*
- * tables: services, their endpoints, clients, pairs (a client by a service), and the last
- * connections of each sort of trouble.
+ * tables: services, their endpoints, clients, pairs (a client by a service).
  *
  * Each table is a dense array with an index over it, and a cap. At the cap a hand goes round and
  * takes what is of least use: of pairs those without a handshake make room for each other, so that
@@ -346,32 +345,6 @@ struct client *client_of(struct alarm_engine *a, const uint8_t addr[16], uint8_t
     *c = (struct client){.used = true, .tag = tag, .last_ns = a->now_ns};
     addr_of(family, addr, &c->addr);
     return c;
-}
-
-/* ---- trouble ---- */
-
-bool trouble_is_same(const struct event_flow *x, const struct event_flow *y) {
-    return x->first_ns == y->first_ns && x->client_port == y->client_port &&
-           x->server_port == y->server_port && x->scope == y->scope &&
-           memcmp(x->client, y->client, sizeof x->client) == 0 &&
-           memcmp(x->server, y->server, sizeof x->server) == 0;
-}
-
-bool trouble_was_noted(const struct alarm_engine *a, enum trouble t, const struct event_flow *f) {
-    const struct troubles *r = &a->trouble[t];
-    for (uint32_t i = 0; i < TROUBLE_RING; i++)
-        if (r->ts_ns[i] > a->window_ns && trouble_is_same(&r->flow[i], f))
-            return true;
-    return false;
-}
-
-void trouble_note(struct alarm_engine *a, enum trouble t, int64_t service,
-                  const struct event_flow *f, uint64_t ts_ns) {
-    struct troubles *r = &a->trouble[t];
-    uint32_t at = r->next++ % TROUBLE_RING;
-    r->flow[at] = *f;
-    r->ts_ns[at] = ts_ns;
-    r->service[at] = (uint32_t)service;
 }
 
 /* ---- a window is over ---- */
