@@ -386,6 +386,30 @@ static void test_a_restored_alarm_that_was_replaced(void **state) {
     assert_int_equal(b->n, 2);
 }
 
+/* Where all pairs are connected, newcomers are refused, and counted; once they go, there is room.
+ */
+static void test_a_full_table_of_pairs(void **state) {
+    enum { PAIRS = 65536, MORE = 5000, NEWCOMERS = 1 << 20 };
+    struct bench *b = *state;
+    begin(b);
+    for (unsigned w = 1; w <= 2; w++) {
+        picture_begins(b);
+        for (unsigned i = 0; i < PAIRS + MORE; i++) {
+            struct event_flow f = flow(b, i, 40000, 443);
+            member(b, &f, TCP_ESTABLISHED, TCP_ESTABLISHED, START_S);
+        }
+        picture_ends(b);
+        assert_int_equal(alarm_counters(b->engine)->pairs_full, w * MORE);
+    }
+    picture_begins(b);
+    for (unsigned i = 0; i < MORE; i++) {
+        struct event_flow f = flow(b, NEWCOMERS + i, 40000, 443);
+        member(b, &f, TCP_ESTABLISHED, TCP_ESTABLISHED, START_S);
+    }
+    picture_ends(b);
+    assert_int_equal(alarm_counters(b->engine)->pairs_full, 2 * MORE);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -401,6 +425,7 @@ int main(void) {
         CASE(test_switched_off_clears),
         CASE(test_the_allowed_raise_nothing),
         CASE(test_a_flood_of_addresses_is_bounded),
+        CASE(test_a_full_table_of_pairs),
         CASE(test_baselines_are_learned_and_survive),
         CASE(test_history_is_as_long_as_configured),
         CASE(test_a_restored_alarm_that_is_over),
