@@ -256,7 +256,7 @@ static void take_picture(struct alarm_engine *a, const struct event *e) {
 
 /* ---- events ---- */
 
-void engine_take(struct alarm_engine *a, const struct event *e) {
+__attribute__((noinline)) void engine_take(struct alarm_engine *a, const struct event *e) {
     alarm_catch_up(a);
     if (e->ts_ns > a->now_ns)
         a->now_ns = e->ts_ns;
