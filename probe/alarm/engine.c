@@ -175,6 +175,22 @@ static void set_gauges(struct alarm_engine *a) {
     }
 }
 
+static void keep_most(uint64_t *most, uint64_t now) {
+    *most = now > *most ? now : *most;
+}
+
+/* Totals only grow: where a source left its part out, the next window tells what both had. */
+static void keep_totals(struct event_picture *before, const struct event_picture *sum) {
+    keep_most(&before->packets, sum->packets);
+    keep_most(&before->tcp, sum->tcp);
+    keep_most(&before->duplicates, sum->duplicates);
+    keep_most(&before->laden, sum->laden);
+    keep_most(&before->gaps, sum->gaps);
+    keep_most(&before->evicted, sum->evicted);
+    for (unsigned i = 0; i < EVENT_IFACES; i++)
+        keep_most(&before->passed[i], sum->passed[i]);
+}
+
 static void end_window(struct alarm_engine *a) {
     a->now_ns = a->picture_ns;
     a->picturing = false;
@@ -199,7 +215,7 @@ static void end_window(struct alarm_engine *a) {
     detect_self(a);
     alarm_settle(a);
     tables_turn(a);
-    a->before = a->sum;
+    keep_totals(&a->before, &a->sum);
     a->sum = (struct event_picture){0};
     a->stats_before = a->stats;
     a->window_ns = a->now_ns;

@@ -124,7 +124,7 @@ struct alarm_engine {
     bool picturing, whole;
     bool idle_limits; /* some rule limits silence */
     /* the tap */
-    struct event_picture sum, before; /* of all sources; when the last window ended */
+    struct event_picture sum, before; /* of all sources; the most that windows before ended with */
     struct alarm_stats stats, stats_before;
     uint32_t steady;        /* windows in a row that had packets */
     uint64_t silent_now_ns; /* without packets, until now */
@@ -143,6 +143,11 @@ struct alarm_engine {
  */
 static inline uint64_t engine_ago(const struct alarm_engine *a, uint64_t ns) {
     return a->now_ns > ns ? a->now_ns - ns : 0;
+}
+
+/* What a total has grown by. A source that left its part of a picture out is missing in `now`. */
+static inline uint64_t engine_grown(uint64_t now, uint64_t before) {
+    return now > before ? now - before : 0;
 }
 
 /* Lately the tap missed too much: what lasts may be over, what ended may go on. */

@@ -27,7 +27,7 @@ static void sink_lag(struct alarm_engine *a) {
 
 static void table_pressure(struct alarm_engine *a) {
     struct judgement j;
-    uint64_t evicted = a->sum.evicted - a->before.evicted;
+    uint64_t evicted = engine_grown(a->sum.evicted, a->before.evicted);
     double use =
         a->config.max_flows > 0 ? 100.0 * (double)a->sum.flows / (double)a->config.max_flows : 0;
     if ((use < 1 && evicted == 0 && !alarm_is_known(a, ALARM_TABLE_PRESSURE, NONE, NULL)) ||

@@ -52,12 +52,12 @@ static double number_of(const struct alarm_engine *a, enum alarm_kind kind, enum
 }
 
 static void look_for_drops(struct alarm_engine *a) {
-    double laden = (double)(a->sum.laden - a->before.laden);
-    double gaps = (double)(a->sum.gaps - a->before.gaps);
+    double laden = (double)engine_grown(a->sum.laden, a->before.laden);
+    double gaps = (double)engine_grown(a->sum.gaps, a->before.gaps);
     const struct alarm_stats *s = &a->stats, *b = &a->stats_before;
-    double packets = (double)(a->sum.packets - a->before.packets);
-    double drops = (double)(s->kernel_drops - b->kernel_drops) +
-                   (double)(s->interface_drops - b->interface_drops);
+    double packets = (double)engine_grown(a->sum.packets, a->before.packets);
+    double drops = (double)engine_grown(s->kernel_drops, b->kernel_drops) +
+                   (double)engine_grown(s->interface_drops, b->interface_drops);
     double drop = percent(drops, packets + drops), gap = percent(gaps, laden + gaps);
     a->drop_ratio = drop / 100;
     a->gap_ratio = gap / 100;
@@ -102,8 +102,8 @@ static void look_for_sides(struct alarm_engine *a) {
 }
 
 static void look_for_copies(struct alarm_engine *a) {
-    double segments = (double)(a->sum.tcp - a->before.tcp);
-    double copies = (double)(a->sum.duplicates - a->before.duplicates);
+    double segments = (double)engine_grown(a->sum.tcp, a->before.tcp);
+    double copies = (double)engine_grown(a->sum.duplicates, a->before.duplicates);
     a->copy_ratio = percent(copies, segments) / 100;
     judge_tap(a, ALARM_MIRROR_DUPLICATES, NONE, a->copy_ratio * 100, segments);
 }
@@ -162,7 +162,7 @@ static void note_silence(struct alarm_engine *a, uint64_t packets, uint64_t wind
 
 static void count_packets(struct alarm_engine *a, uint8_t iface) {
     struct tap *t = &a->tap[tap_of(a, iface, 0)];
-    t->packets += a->sum.passed[iface] - a->before.passed[iface];
+    t->packets += engine_grown(a->sum.passed[iface], a->before.passed[iface]);
     if (t->packets > 0 && t->first_packets_ns == 0)
         t->first_packets_ns = a->now_ns;
 }
@@ -174,7 +174,7 @@ static void look_for_silence(struct alarm_engine *a) {
             count_packets(a, (uint8_t)i);
     for (uint32_t i = 0; i < a->taps; i++)
         turn_interface(a, i, window_ns);
-    note_silence(a, a->sum.packets - a->before.packets, window_ns);
+    note_silence(a, engine_grown(a->sum.packets, a->before.packets), window_ns);
 }
 
 void detect_tap(struct alarm_engine *a) {

@@ -312,6 +312,12 @@ def others(alarms, wanted):
     return not wrong
 
 
+def tell(alarms, begun):
+    """Whatever came, so that a verdict can be understood without the capture."""
+    for a in alarms:
+        print(f"{a['ts'] - begun:7.1f} s {a['status']:8} {a['kind']:20} {json.dumps(a['quality'])} {a['summary']}", flush=True)
+
+
 def seen(consumer):
     return [(a["seq"], a["status"], a["id"]) for a in consumer.alarms]
 
@@ -356,6 +362,8 @@ def run(args, wanted, site, redis, folder):
         if [s for s, _, _ in seen(plain)] != list(range(1, len(seen(plain)) + 1)):
             print("sequence numbers:", seen(plain))
             good.append(False)
+        if not all(good):
+            tell(ours.alarms, begun)
         return all(good)
     finally:
         life.over.set()
