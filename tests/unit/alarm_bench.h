@@ -25,6 +25,7 @@ struct bench {
     uint64_t max_flows;
     alarm_client_named *named;
     double history_hours;
+    unsigned sources; /* of pictures; 0: one */
     struct alarm told[MOST];
     size_t n;
 };
@@ -47,7 +48,8 @@ static inline void begin(struct bench *b) {
                                   .sink = keep,
                                   .context = b,
                                   .max_flows = b->max_flows,
-                                  .history_hours = b->history_hours};
+                                  .history_hours = b->history_hours,
+                                  .sources = b->sources};
     b->engine = alarm_new(&config);
     b->now_s = START_S + WINDOW_S;
     assert_non_null(b->engine);

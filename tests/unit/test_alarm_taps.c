@@ -200,6 +200,31 @@ static void test_a_silence_outlasts_a_restart(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* The other source's totals: in its first minute much passed it by. */
+static void other_source_ends(struct bench *b) {
+    struct event e = {.ts_ns = b->now_s * BASE_NS_PER_S, .type = EVENT_PICTURE_END};
+    e.picture = (struct event_picture){
+        .purpose = EVENT_FOR_WINDOW, .packets = 9000, .tcp = 9000, .laden = 200, .gaps = 100};
+    alarm_event(b->engine, &e);
+}
+
+static void test_a_source_that_leaves_its_part_out_is_no_loss(void **state) {
+    struct bench *b = *state;
+    unsigned raised = 0;
+    b->sources = 2;
+    begin(b);
+    for (int w = 0; w < 20; w++) {
+        picture_begins(b);
+        if (w < 8 || w % 3 != 0)
+            other_source_ends(b);
+        picture_ends(b);
+    }
+    for (size_t i = 0; i < b->n; i++)
+        raised += b->told[i].status == ALARM_RAISED;
+    assert_int_equal(raised, 1); /* the first window's loss, and no other */
+    assert_int_equal(last_of(b, ALARM_CAPTURE_DROP)->status, ALARM_CLEARED);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_one_of_two_interfaces_is_silent),
@@ -210,6 +235,7 @@ int main(void) {
         TEST(test_without_names_all_is_one),
         TEST(test_many_vlans),
         TEST(test_a_silence_outlasts_a_restart),
+        TEST(test_a_source_that_leaves_its_part_out_is_no_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
